@@ -1,0 +1,281 @@
+"""The directory: which organisations there are, who speaks for them, with which keys, and who may flag what.
+
+A directory is a value, parsed from TOML text. Both ends read it: the exchange to decide who may speak, and every client
+to verify the other side by itself, so that a stolen exchange can invent nobody. Where the text comes from, and when it
+changes, is the edges' business.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import tomllib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from panji.core import form
+from panji.core.keys import PublicKey
+from panji.core.vocabulary import Category, Instrument, Role, TargetKind
+from panji.errors import InputError, PanjiError, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from enum import IntEnum
+
+    from panji.core.statements import Flag
+
+_E = TypeVar("_E", bound="IntEnum")
+
+ANY = "*"
+"""In an accreditation: every platform."""
+
+_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A statement key of an organisation and the time in which its signatures count."""
+
+    key: PublicKey
+    valid_from: datetime
+    valid_until: datetime | None = None
+    """The first instant at which it no longer counts; revoking a key sets this."""
+
+    def valid_at(self, instant: datetime) -> bool:
+        """Whether a signature that was received at this instant counts."""
+        return self.valid_from <= instant and (self.valid_until is None or instant < self.valid_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """An authority, a platform or the operator."""
+
+    id: str
+    name: str
+    role: Role
+    keys: tuple[KeyRecord, ...]
+    participants: tuple[str, ...]
+    """SPIFFE ids of its software on the channel."""
+    threshold: int = 1
+    """How many distinct keys must sign each of its statements (four eyes: 2)."""
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accreditation:
+    """This authority may flag these things to this platform, until this date. Empty sets mean: all."""
+
+    authority: str
+    platform: str
+    valid_from: datetime
+    valid_until: datetime | None = None
+    categories: frozenset[Category] = frozenset()
+    target_kinds: frozenset[TargetKind] = frozenset()
+    instruments: frozenset[Instrument] = frozenset()
+
+    def shortfall(self, flag: Flag) -> str:
+        """Returns what of the flag this accreditation does not cover, or the empty string."""
+        if self.instruments and flag.instrument not in self.instruments:
+            return f"instrument {flag.instrument.name}"
+        if self.categories and flag.category not in self.categories:
+            return f"category {flag.category.name}"
+        for target in flag.targets:
+            if self.target_kinds and target.kind not in self.target_kinds:
+                return f"target kind {target.kind.name}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Everyone on the channel. Lookups return None where there is nobody."""
+
+    organisations: Mapping[str, Organisation]
+    accreditations: tuple[Accreditation, ...] = ()
+    _participants: Mapping[str, Organisation] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        participants = {spiffe: one for one in self.organisations.values() for spiffe in one.participants}
+        object.__setattr__(self, "_participants", participants)
+
+    def organisation(self, identifier: str) -> Organisation | None:
+        """The organisation of an id."""
+        return self.organisations.get(identifier)
+
+    def organisation_of(self, spiffe_id: str) -> Organisation | None:
+        """The organisation that a participant speaks for."""
+        return self._participants.get(spiffe_id)
+
+    def keys(self, identifier: str, at: datetime) -> tuple[PublicKey, ...]:
+        """The statement keys of an organisation whose signatures count at an instant."""
+        one = self.organisations.get(identifier)
+        return tuple([record.key for record in one.keys if record.valid_at(at)]) if one else ()
+
+    def accreditations_of(self, authority: str, platform: str, at: datetime) -> tuple[Accreditation, ...]:
+        """The grants that let an authority flag to a platform at an instant."""
+        return tuple(
+            one
+            for one in self.accreditations
+            if one.authority == authority
+            and one.platform in {platform, ANY}
+            and one.valid_from <= at
+            and (one.valid_until is None or at < one.valid_until)
+        )
+
+
+def parse_directory(text: str) -> Directory:
+    """Returns the directory that a TOML text says. ``docs/operations.md`` describes the format.
+
+    Raises:
+        InputError: The text is no TOML, or breaks the format; all violations are listed.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"The directory is no TOML: {error}") from error
+    reader = _Reader()
+    organisations = [
+        reader.organisation(f"organisation[{position}]", entry)
+        for position, entry in enumerate(reader.tables(document, "organisation"))
+    ]
+    accreditations = [
+        reader.accreditation(f"accreditation[{position}]", entry)
+        for position, entry in enumerate(reader.tables(document, "accreditation"))
+    ]
+    reader.no_more("", document, {"organisation", "accreditation"})
+    reader.violations += _contradictions(organisations, accreditations)
+    if reader.violations:
+        raise InputError("The directory breaks its format", reader.violations)
+    return Directory({one.id: one for one in organisations}, tuple(accreditations))
+
+
+def _contradictions(organisations: list[Organisation], accreditations: list[Accreditation]) -> Iterator[Violation]:
+    seen_ids: set[str] = set()
+    seen_participants: set[str] = set()
+    seen_keys: set[str] = set()
+    for position, one in enumerate(organisations):
+        here = f"organisation[{position}]"
+        keyids = [record.key.keyid for record in one.keys]
+        for what, values, seen in (
+            ("id", [one.id], seen_ids),
+            ("participant", one.participants, seen_participants),
+            ("key", keyids, seen_keys),
+        ):
+            if len(set(values)) != len(values) or seen.intersection(values):
+                yield Violation(f"{here}.{what}", "stands twice in the directory")
+            seen.update(values)
+        if not 1 <= one.threshold <= max(len(one.keys), 1):
+            yield Violation(f"{here}.threshold", "must be from 1 to the number of keys")
+    roles = {one.id: one.role for one in organisations}
+    for position, grant in enumerate(accreditations):
+        if roles.get(grant.authority) is not Role.AUTHORITY:
+            yield Violation(f"accreditation[{position}].authority", "is no authority of this directory")
+        if grant.platform != ANY and roles.get(grant.platform) is not Role.PLATFORM:
+            yield Violation(f"accreditation[{position}].platform", "is no platform of this directory")
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class _Reader:
+    """Reads the tables of a directory and collects every violation; a value that is wrong reads as a harmless one."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def organisation(self, at: str, entry: dict[str, Any]) -> Organisation:
+        identifier = self.text(f"{at}.id", entry.get("id"))
+        self.violations += form.organisation(f"{at}.id", identifier)
+        keys = [self.key(f"{at}.key[{n}]", one) for n, one in enumerate(self.tables(entry, "key", at))]
+        participants = self.texts(f"{at}.participants", entry.get("participants", []))
+        for spiffe in participants:
+            if not _SPIFFE.fullmatch(spiffe):
+                self.violations.append(Violation(f"{at}.participants", "are SPIFFE ids (spiffe://domain/path)"))
+        threshold, suspended = entry.get("threshold", 1), entry.get("suspended", False)
+        if type(threshold) is not int:
+            self.violations.append(Violation(f"{at}.threshold", "is no whole number"))
+            threshold = 1
+        if type(suspended) is not bool:
+            self.violations.append(Violation(f"{at}.suspended", "is neither true nor false"))
+        self.no_more(at, entry, {"id", "name", "role", "key", "participants", "threshold", "suspended"})
+        return Organisation(
+            id=identifier,
+            name=self.text(f"{at}.name", entry.get("name")),
+            role=self.role(f"{at}.role", entry.get("role")),
+            keys=tuple(one for one in keys if one),
+            participants=tuple(participants),
+            threshold=threshold,
+            suspended=bool(suspended),
+        )
+
+    def key(self, at: str, entry: dict[str, Any]) -> KeyRecord | None:
+        self.no_more(at, entry, {"spki", "valid_from", "valid_until"})
+        valid_from = self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH
+        valid_until = self.instant(f"{at}.valid_until", entry.get("valid_until"))
+        try:
+            spki = base64.b64decode(self.text(f"{at}.spki", entry.get("spki")), validate=True)
+            return KeyRecord(PublicKey.from_spki(spki), valid_from, valid_until)
+        except (binascii.Error, PanjiError):
+            self.violations.append(
+                Violation(f"{at}.spki", "is no base64 DER SubjectPublicKeyInfo of an Ed25519 or P-256 key")
+            )
+            return None
+
+    def accreditation(self, at: str, entry: dict[str, Any]) -> Accreditation:
+        known = {"authority", "platform", "valid_from", "valid_until", "categories", "target_kinds", "instruments"}
+        self.no_more(at, entry, known)
+        return Accreditation(
+            authority=self.text(f"{at}.authority", entry.get("authority")),
+            platform=self.text(f"{at}.platform", entry.get("platform")),
+            valid_from=self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH,
+            valid_until=self.instant(f"{at}.valid_until", entry.get("valid_until")),
+            categories=frozenset(self.names(f"{at}.categories", entry.get("categories", []), Category)),
+            target_kinds=frozenset(self.names(f"{at}.target_kinds", entry.get("target_kinds", []), TargetKind)),
+            instruments=frozenset(self.names(f"{at}.instruments", entry.get("instruments", []), Instrument)),
+        )
+
+    def tables(self, entry: dict[str, Any], name: str, at: str = "") -> list[dict[str, Any]]:
+        value = entry.get(name, [])
+        if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+            return value
+        self.violations.append(Violation(f"{at}.{name}" if at else name, f"must be written as [[{name}]] tables"))
+        return []
+
+    def text(self, at: str, value: Any) -> str:
+        if isinstance(value, str) and value:
+            self.violations += form.line(at, value, 1000)
+            return value
+        self.violations.append(Violation(at, "is required, as text"))
+        return ""
+
+    def texts(self, at: str, value: Any) -> list[str]:
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return value
+        self.violations.append(Violation(at, "is no list of texts"))
+        return []
+
+    def role(self, at: str, value: Any) -> Role:
+        if value in set(Role):
+            return Role(value)
+        self.violations.append(Violation(at, f"must be one of {', '.join(Role)}"))
+        return Role.PLATFORM
+
+    def names(self, at: str, value: Any, kind: type[_E]) -> Iterator[_E]:
+        for name in self.texts(at, value):
+            if name in kind.__members__ and name != "UNSPECIFIED":
+                yield kind[name]
+            else:
+                self.violations.append(Violation(at, f"has a name that is no {kind.__name__}"))
+
+    def instant(self, at: str, value: Any, *, required: bool = False) -> datetime | None:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value
+        if value is not None or required:
+            self.violations.append(Violation(at, "must be a date and time with an offset"))
+        return None
+
+    def no_more(self, at: str, entry: dict[str, Any], known: set[str]) -> None:
+        self.violations += (
+            Violation(f"{at}.{name}" if at else name, "is no key of a directory") for name in entry.keys() - known
+        )

@@ -1,0 +1,289 @@
+"""The errors of Panji, arranged by who must act, and the one table of refusal reasons.
+
+``InputError``         the caller: what was passed in breaks a documented rule.
+``ConfigError``        the operator: a setting is missing or wrong; names the key.
+``VerificationError``  nobody by retrying: what a peer sent does not prove what it claims. Keep it as evidence.
+``RefusedError``       the sender: the exchange answered, and the answer is no. ``reason`` says why, ``retryable``
+                       whether the same bytes may be sent again.
+``TransportError``     the network or the exchange's machine: nobody answered. Sending the same bytes again is safe.
+
+A refusal travels as a gRPC status whose ``google.rpc.ErrorInfo.reason`` is a :class:`Reason` and whose domain is
+:data:`ERROR_DOMAIN` (AIP-193). :data:`REASONS` is the only place that joins a reason to its canonical code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+
+ERROR_DOMAIN = "panji.v1"
+"""``google.rpc.ErrorInfo.domain`` of every refusal by an exchange."""
+
+
+class Code(IntEnum):
+    """The canonical codes of ``google.rpc.Code`` that an exchange answers with."""
+
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    OUT_OF_RANGE = 11
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+class Reason(StrEnum):
+    """Why an exchange refused a call or a statement. Names are stable; none is ever reused."""
+
+    # 1 Who is calling?
+    TLS_VERSION = "TLS_VERSION"
+    CERTIFICATE_IDENTITY = "CERTIFICATE_IDENTITY"
+    PARTICIPANT_UNKNOWN = "PARTICIPANT_UNKNOWN"
+    # 2 Limits
+    RATE_LIMITED = "RATE_LIMITED"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    OVERLOADED = "OVERLOADED"
+    # 3 Signatures
+    ENVELOPE_MALFORMED = "ENVELOPE_MALFORMED"
+    PAYLOAD_TYPE_UNKNOWN = "PAYLOAD_TYPE_UNKNOWN"
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    # 4 Form
+    REQUEST_INVALID = "REQUEST_INVALID"
+    PAYLOAD_EMPTY = "PAYLOAD_EMPTY"
+    PAYLOAD_MALFORMED = "PAYLOAD_MALFORMED"
+    STATEMENT_INVALID = "STATEMENT_INVALID"
+    KIND_MISMATCH = "KIND_MISMATCH"
+    WRONG_EXCHANGE = "WRONG_EXCHANGE"
+    ISSUE_TIME_OUT_OF_RANGE = "ISSUE_TIME_OUT_OF_RANGE"
+    # 5 May they?
+    SENDER_MISMATCH = "SENDER_MISMATCH"
+    RECIPIENT_UNKNOWN = "RECIPIENT_UNKNOWN"
+    ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
+    NOT_ACCREDITED = "NOT_ACCREDITED"
+    # 6 Does it fit the case?
+    STATEMENT_ID_REUSED = "STATEMENT_ID_REUSED"
+    CASE_NOT_FOUND = "CASE_NOT_FOUND"
+    REPLY_TARGET_UNKNOWN = "REPLY_TARGET_UNKNOWN"
+    NOT_A_PARTY = "NOT_A_PARTY"
+    WRONG_RECIPIENT = "WRONG_RECIPIENT"
+    TEST_MARKER_MISMATCH = "TEST_MARKER_MISMATCH"
+    TARGETS_MISMATCH = "TARGETS_MISMATCH"
+    MOVE_NOT_ALLOWED = "MOVE_NOT_ALLOWED"
+    # Reading
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason's name, not a password
+    CURSOR_OUT_OF_RANGE = "CURSOR_OUT_OF_RANGE"
+    TREE_SIZE_OUT_OF_RANGE = "TREE_SIZE_OUT_OF_RANGE"
+    # The exchange itself
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    STORAGE_FAILED = "STORAGE_FAILED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonInfo:
+    """What a reason means to the caller."""
+
+    code: Code
+    """The gRPC status code that the refusal travels with."""
+    retryable: bool
+    """Whether the very same bytes may be accepted later without anybody changing anything."""
+    meaning: str
+    """One sentence for the documentation."""
+
+
+REASONS: Mapping[Reason, ReasonInfo] = {
+    Reason.TLS_VERSION: ReasonInfo(Code.UNAUTHENTICATED, False, "The connection is older than TLS 1.3."),
+    Reason.CERTIFICATE_IDENTITY: ReasonInfo(
+        Code.UNAUTHENTICATED, False, "The client certificate does not carry exactly one SPIFFE URI SAN."
+    ),
+    Reason.PARTICIPANT_UNKNOWN: ReasonInfo(
+        Code.PERMISSION_DENIED, False, "The directory knows no participant of this SPIFFE id, or it is suspended."
+    ),
+    Reason.RATE_LIMITED: ReasonInfo(
+        Code.RESOURCE_EXHAUSTED, True, "The organisation sent more than its rate allows; RetryInfo says when to go on."
+    ),
+    Reason.BATCH_TOO_LARGE: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "A batch holds at most 1,000 envelopes and at least one."
+    ),
+    Reason.PAYLOAD_TOO_LARGE: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "The envelope is larger than this exchange takes."
+    ),
+    Reason.OVERLOADED: ReasonInfo(
+        Code.RESOURCE_EXHAUSTED, True, "The exchange's queue is full; RetryInfo says when to try again."
+    ),
+    Reason.ENVELOPE_MALFORMED: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "The bytes are no panji.v1.Envelope, or it has no signature."
+    ),
+    Reason.PAYLOAD_TYPE_UNKNOWN: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "The payload type is not application/vnd.panji.statement.v1+protobuf."
+    ),
+    Reason.SIGNATURE_INVALID: ReasonInfo(
+        Code.PERMISSION_DENIED,
+        False,
+        "Fewer valid signatures by distinct keys of the calling organisation, valid now, than it must give.",
+    ),
+    Reason.REQUEST_INVALID: ReasonInfo(Code.INVALID_ARGUMENT, False, "A field of the request itself is wrong."),
+    Reason.PAYLOAD_EMPTY: ReasonInfo(Code.INVALID_ARGUMENT, False, "The payload has no bytes."),
+    Reason.PAYLOAD_MALFORMED: ReasonInfo(Code.INVALID_ARGUMENT, False, "The signed payload is no panji.v1.Statement."),
+    Reason.STATEMENT_INVALID: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "The statement breaks its form; BadRequest names every field at once."
+    ),
+    Reason.KIND_MISMATCH: ReasonInfo(Code.INVALID_ARGUMENT, False, "The method does not take statements of this kind."),
+    Reason.WRONG_EXCHANGE: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "The statement was signed for another exchange."
+    ),
+    Reason.ISSUE_TIME_OUT_OF_RANGE: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "The time of issue is too far from the exchange's clock."
+    ),
+    Reason.SENDER_MISMATCH: ReasonInfo(
+        Code.PERMISSION_DENIED, False, "The statement's sender is not the organisation that is calling."
+    ),
+    Reason.RECIPIENT_UNKNOWN: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "The directory knows no such recipient, or not in the role that is needed."
+    ),
+    Reason.ROLE_NOT_ALLOWED: ReasonInfo(
+        Code.PERMISSION_DENIED, False, "An organisation of this role does not make statements of this kind."
+    ),
+    Reason.NOT_ACCREDITED: ReasonInfo(
+        Code.PERMISSION_DENIED, False, "No accreditation covers the flag; the metadata name what is not covered."
+    ),
+    Reason.STATEMENT_ID_REUSED: ReasonInfo(
+        Code.ALREADY_EXISTS, False, "A statement of this id, with other bytes, is already in the log."
+    ),
+    Reason.CASE_NOT_FOUND: ReasonInfo(Code.NOT_FOUND, False, "There is no such case, or the caller is no party to it."),
+    Reason.REPLY_TARGET_UNKNOWN: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "No statement of the case has the digest that this one answers."
+    ),
+    Reason.NOT_A_PARTY: ReasonInfo(
+        Code.PERMISSION_DENIED, False, "Only the other side of the case may make this statement."
+    ),
+    Reason.WRONG_RECIPIENT: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "The statement is not addressed to the other side of the case."
+    ),
+    Reason.TEST_MARKER_MISMATCH: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "A drill is answered with drills and a real case with real statements."
+    ),
+    Reason.TARGETS_MISMATCH: ReasonInfo(
+        Code.INVALID_ARGUMENT,
+        False,
+        "The statement leaves a target out, names one twice, or names one that the flag does not have.",
+    ),
+    Reason.MOVE_NOT_ALLOWED: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "The case's state does not allow this; the metadata say what would be legal."
+    ),
+    Reason.PAGE_TOKEN_INVALID: ReasonInfo(
+        Code.INVALID_ARGUMENT, False, "The page token is not one of this exchange for this query."
+    ),
+    Reason.CURSOR_OUT_OF_RANGE: ReasonInfo(
+        Code.OUT_OF_RANGE, False, "The cursor is ahead of the feed: it belongs to another exchange or a later state."
+    ),
+    Reason.TREE_SIZE_OUT_OF_RANGE: ReasonInfo(Code.OUT_OF_RANGE, False, "The log is not that large."),
+    Reason.SHUTTING_DOWN: ReasonInfo(Code.UNAVAILABLE, True, "The exchange is stopping; another may answer."),
+    Reason.STORAGE_FAILED: ReasonInfo(
+        Code.UNAVAILABLE, True, "The exchange could not make the statement durable and ends; nothing was accepted."
+    ),
+    Reason.INTERNAL: ReasonInfo(Code.INTERNAL, True, "A defect in the exchange; its audit log has the request id."),
+}
+"""Every reason with its code. The documentation and both ends of the wire are made from this table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that breaks its rule."""
+
+    field: str
+    """Path from the message that was validated, as in ``flag.targets[2].url``."""
+    description: str
+    """What is wrong and what would be right, without the value itself: it may be content."""
+
+
+class PanjiError(Exception):
+    """Base of every error that Panji raises on purpose."""
+
+
+class InputError(PanjiError):
+    """What the caller passed in breaks a documented rule; all violations are listed at once."""
+
+    def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        self.violations = tuple(violations)
+        detail = "; ".join(f"{v.field}: {v.description}" for v in self.violations)
+        super().__init__(f"{message}: {detail}" if detail else message)
+
+
+class MalformedError(InputError):
+    """The bytes are no message of the type that they should be, so no field can be named."""
+
+
+class ConfigError(PanjiError):
+    """A setting is missing or wrong. ``key`` names it as the operator wrote it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {message}")
+
+
+class VerificationError(PanjiError):
+    """What a peer sent does not prove what it claims. Retrying does not help; keep the bytes as evidence."""
+
+
+class SignatureError(VerificationError):
+    """Too few valid signatures by distinct trusted keys."""
+
+
+class NoteError(VerificationError):
+    """A signed note or checkpoint is malformed, or the expected key did not sign it (C2SP signed-note)."""
+
+
+class ProofError(VerificationError):
+    """An inclusion or consistency proof does not lead to the root (RFC 6962, section 2.1)."""
+
+
+class ReceiptError(VerificationError):
+    """A receipt does not speak of the statement in hand, or of the log that it should."""
+
+
+class DeliveryError(VerificationError):
+    """A delivered statement is not what the feed may contain: wrong recipient, order, sender or exchange."""
+
+
+class RefusedError(PanjiError):
+    """The exchange refused. Raised by the exchange's own rules, and again by the client at the wire's other end."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after: timedelta | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.reason = reason
+        self.message = message
+        self.violations = tuple(violations)
+        self.retry_after = retry_after
+        self.metadata = dict(metadata or {})
+        super().__init__(f"{reason}: {message}")
+
+    @property
+    def code(self) -> Code:
+        """The canonical code of the reason."""
+        return REASONS[self.reason].code
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same bytes may be accepted later."""
+        return REASONS[self.reason].retryable
+
+
+class TransportError(PanjiError):
+    """No answer came: the network, the exchange's machine or the TLS handshake failed. Sending again is safe."""

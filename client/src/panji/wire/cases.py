@@ -1,0 +1,38 @@
+"""Cases: the exchange's view as a message, and the filters of a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from panji.v1 import case_pb2
+from panji.wire.receipts import delivery_to_message
+from panji.wire.times import to_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from panji.core.case import Case, TargetStatus
+    from panji.core.receipt import Receipt
+
+
+def case_to_message(case: Case, statements: Iterable[tuple[bytes, Receipt]] = ()) -> case_pb2.Case:
+    """Returns a case as its parties read it, with its statements where they are wanted."""
+    names: dict[str, Any] = {
+        name: getattr(case, name) for name in ("instrument", "category", "sub_category", "urgency", "state")
+    }
+    return case_pb2.Case(
+        id=case.id,
+        authority=case.authority,
+        platform=case.platform,
+        test=case.test,
+        targets=[_target(position, one) for position, one in enumerate(case.targets, 1)],
+        opened_at=to_timestamp(case.opened_at),
+        updated_at=to_timestamp(case.updated_at),
+        statements=[delivery_to_message(envelope, receipt) for envelope, receipt in statements],
+        **names,
+    )
+
+
+def _target(position: int, status: TargetStatus) -> case_pb2.CaseTarget:
+    names: dict[str, Any] = {"state": status.state, "outcome": status.outcome, "refusal": status.refusal}
+    return case_pb2.CaseTarget(target=position, **names)

@@ -1,0 +1,69 @@
+"""Receipts and deliveries: messages to values and back."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from panji.core.receipt import Receipt
+from panji.errors import MalformedError
+from panji.v1 import receipt_pb2
+from panji.wire.times import to_datetime, to_timestamp
+
+
+def receipt_to_message(receipt: Receipt) -> receipt_pb2.Receipt:
+    """Returns the message of a receipt."""
+    return receipt_pb2.Receipt(
+        digest=receipt.digest,
+        kind=receipt.kind,
+        recipient=receipt.recipient,
+        sequence=receipt.sequence,
+        received_at=to_timestamp(receipt.received_at),
+        salt=receipt.salt,
+        index=receipt.index,
+        proof=receipt.proof,
+        checkpoint=receipt.checkpoint,
+    )
+
+
+def receipt_from_message(message: receipt_pb2.Receipt) -> Receipt:
+    """Returns the receipt that a message says. Nothing is verified by this.
+
+    Raises:
+        MalformedError: The time of receipt is out of range.
+    """
+    return Receipt(
+        digest=message.digest,
+        kind=message.kind,
+        recipient=message.recipient,
+        sequence=message.sequence,
+        received_at=to_datetime(message.received_at),
+        salt=message.salt,
+        index=message.index,
+        proof=tuple(message.proof),
+        checkpoint=message.checkpoint,
+    )
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Returns a receipt as bytes, for a file or a database."""
+    data: bytes = receipt_to_message(receipt).SerializeToString(deterministic=True)
+    return data
+
+
+def parse_receipt(data: bytes) -> Receipt:
+    """Returns the receipt that the bytes are. Nothing is verified by this.
+
+    Raises:
+        MalformedError: They are no ``panji.v1.Receipt``.
+    """
+    message = receipt_pb2.Receipt()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise MalformedError("the bytes are no panji.v1.Receipt") from error
+    return receipt_from_message(message)
+
+
+def delivery_to_message(envelope: bytes, receipt: Receipt) -> receipt_pb2.Delivery:
+    """Returns a statement as it is delivered: the sender's bytes and the exchange's proof."""
+    return receipt_pb2.Delivery(envelope=envelope, receipt=receipt_to_message(receipt))
