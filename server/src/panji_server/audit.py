@@ -1,0 +1,177 @@
+"""Audit events: what happened, for machines first. One JSON object a line, a stable name and schema per event.
+
+:data:`EVENTS` is the schema; the documentation is made from it and a test holds every event emitted to it. No event
+carries content of a statement, or a secret.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_CALL = ("request_id", "trace_id", "method", "participant", "organisation")
+
+COMMON: Mapping[str, str] = {
+    "time": "When the event was written: RFC 3339, UTC, microseconds.",
+    "level": "info, warning or error.",
+    "event": "The event's name.",
+}
+"""Fields of every event."""
+
+FIELDS: Mapping[str, str] = {
+    "request_id": "UUID of the call; refusals carry it to the caller as google.rpc.RequestInfo.",
+    "trace_id": "The W3C trace id that the caller sent (`traceparent`), or empty.",
+    "method": "Full name of the gRPC method.",
+    "participant": "SPIFFE id of the caller's certificate, or empty where it had none.",
+    "organisation": "Organisation of the caller, or empty where the directory knows none.",
+    "peer": "Network address of the caller.",
+    "code": "gRPC status code of the answer, by name.",
+    "reason": "ErrorInfo.reason of the refusal; empty where there was none.",
+    "retryable": "Whether the same bytes may be sent again.",
+    "violations": "Paths of the fields that broke a rule, without their values.",
+    "duration_ms": "From the call's arrival to its answer, in milliseconds.",
+    "items": "Statements in the call.",
+    "accepted": "Statements of the call that were accepted.",
+    "repeated": "Statements of the call that were in the log already.",
+    "refused": "Statements of the call that were refused.",
+    "item": "Position of the statement in its batch, from 0.",
+    "statement_id": "Id of the statement.",
+    "kind": "Kind of the statement.",
+    "case_id": "Id of the case.",
+    "sender": "Organisation that spoke.",
+    "recipient": "Organisation that is spoken to.",
+    "test": "Whether it is a drill.",
+    "index": "Index in the log.",
+    "sequence": "Position in the recipient's feed.",
+    "received_at": "Time of receipt: RFC 3339, UTC, microseconds.",
+    "digest": "SHA-256 of the envelope, hex.",
+    "bytes": "Size of the envelope.",
+    "deliveries": "Statements sent on the stream.",
+    "last_sequence": "Sequence of the last statement sent on the stream, or the cursor that it began from.",
+    "version": "Version of panji-server.",
+    "listen": "Address that the exchange listens on.",
+    "origin": "Origin of the log.",
+    "log_key": "Verifier key of the log.",
+    "size": "Size of the log.",
+    "root": "Root hash of the log, base64.",
+    "checked": "Statements that the audit at start looked at.",
+    "signal": "Name of the signal.",
+    "organisations": "Organisations in the directory.",
+    "accreditations": "Accreditations in the directory.",
+    "error": "What went wrong, for people.",
+    "traceback": "Where a defect showed itself, for developers.",
+}
+"""What each field means. Never content of a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event."""
+
+    level: str
+    meaning: str
+    fields: tuple[str, ...]
+
+
+EVENTS: Mapping[str, Event] = {
+    "exchange.started": Event(
+        "info",
+        "The exchange answers calls.",
+        ("version", "listen", "origin", "log_key", "size", "root", "checked", "organisations"),
+    ),
+    "exchange.stopping": Event("info", "The exchange was told to stop and takes no new calls.", ("signal",)),
+    "exchange.stopped": Event("info", "The exchange has ended in order.", ("size",)),
+    "exchange.failed": Event("error", "The exchange ends because it cannot keep what it would accept.", ("error",)),
+    "directory.changed": Event("info", "A new directory is in force.", ("organisations", "accreditations")),
+    "directory.rejected": Event(
+        "error", "The directory's new version cannot be used; the last good one stays in force.", ("error",)
+    ),
+    "statement.accepted": Event(
+        "info",
+        "A statement is in the log, durably, and its receipt was given.",
+        (*_CALL, "item", "statement_id", "kind", "case_id", "sender", "recipient", "test", "index", "sequence",
+         "received_at", "digest", "bytes"),
+    ),
+    "statement.repeated": Event(
+        "info",
+        "A statement came again and got the receipt that it has.",
+        (*_CALL, "item", "statement_id", "index"),
+    ),
+    "statement.refused": Event(
+        "warning",
+        "A statement was refused; log and case are untouched.",
+        (*_CALL, "item", "reason", "code", "retryable", "violations", "digest", "bytes"),
+    ),
+    "call.finished": Event(
+        "info",
+        "A call was answered.",
+        (*_CALL, "peer", "code", "duration_ms", "items", "accepted", "repeated", "refused"),
+    ),
+    "call.refused": Event(
+        "warning", "A call as a whole was refused.", (*_CALL, "peer", "code", "reason", "retryable", "duration_ms")
+    ),
+    "call.failed": Event(
+        "error", "A defect in the exchange met a call.", (*_CALL, "peer", "code", "duration_ms", "error", "traceback")
+    ),
+    "watch.started": Event("info", "A participant follows its feed.", (*_CALL, "peer", "last_sequence")),
+    "watch.ended": Event(
+        "info", "A stream ended.", (*_CALL, "peer", "code", "reason", "duration_ms", "deliveries", "last_sequence")
+    ),
+}  # fmt: skip
+"""Every event that an exchange writes. Names and fields are stable; fields may be added."""
+
+
+class AuditLog:
+    """Writes audit events.
+
+    Args:
+        stream: Where lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._logger = structlog.wrap_logger(
+            structlog.PrintLogger(_Unflushed(stream)),  # type: ignore[arg-type]  # it needs write and flush only
+            processors=[structlog.processors.JSONRenderer(separators=(",", ":"))],
+            wrapper_class=structlog.BoundLogger,
+        )
+
+    @classmethod
+    def open(cls, path: str) -> AuditLog:
+        """Appends to a file, or writes to standard output for ``-``.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        return cls(sys.stdout if path == "-" else _append(path))
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Writes one event. It reaches the operating system with the next :meth:`flush`."""
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._logger.msg(event, time=time, level=EVENTS[event].level, **fields)
+
+    def flush(self) -> None:
+        """Hands what was written to the operating system: once a call, before its answer leaves."""
+        self._stream.flush()
+
+
+def _append(path: str | Path) -> TextIO:
+    return open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: PTH123 - stays open as long as the process
+
+
+class _Unflushed:
+    """A stream whose flush waits: structlog flushes after every line, and a batch has a thousand."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.write = stream.write
+
+    def flush(self) -> None:
+        """Left to :meth:`AuditLog.flush`."""

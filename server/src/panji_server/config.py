@@ -1,0 +1,155 @@
+"""The exchange's configuration: one TOML file, environment variables over it, checked before anything starts.
+
+An environment variable is ``PANJI_`` and the key in capitals, ``__`` between a table and its key: ``PANJI_LISTEN``,
+``PANJI_TLS__KEY``. Relative paths in the file are relative to the file.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+
+from panji.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_settings import PydanticBaseSettingsSource
+
+_LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+_FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _address(value: str) -> str:
+    if not _LISTEN.fullmatch(value) or int(value.rpartition(":")[2]) > 65535:  # noqa: PLR2004 - ports have 16 bits
+        raise ValueError("must be host:port")
+    return value
+
+
+def _origin(value: str) -> str:
+    if not value or any(character.isspace() or character == "+" for character in value):
+        raise ValueError("must have neither white space nor a plus sign (C2SP signed-note)")
+    return value
+
+
+class TLS(BaseModel):
+    """The exchange's own certificate, and who may issue those of participants."""
+
+    model_config = _FROZEN
+
+    certificate: FilePath
+    """PEM, the chain included. Read again when it changes, for new connections."""
+    key: FilePath
+    """PEM. ECDSA P-256 or RSA: gRPC does not take Ed25519 here."""
+    client_ca: FilePath
+    """PEM of the authorities whose client certificates are taken."""
+
+
+class Limits(BaseModel):
+    """What one organisation may do, and what the exchange takes on at once."""
+
+    model_config = _FROZEN
+
+    statements_per_second: Annotated[float, Field(gt=0)] = 5000.0
+    """Sustained rate of one organisation."""
+    burst: Annotated[int, Field(ge=1)] = 20_000
+    """Statements that one organisation may submit at once after a pause."""
+    envelope_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 260 * 1024
+    """Largest envelope."""
+    queue: Annotated[int, Field(ge=1000)] = 50_000
+    """Statements that may wait for a commit before further ones are refused as OVERLOADED."""
+    issued_before: timedelta = timedelta(hours=24)
+    """How long before its receipt a statement may have been issued; seconds, or ISO 8601."""
+    issued_after: timedelta = timedelta(minutes=5)
+    """How far a sender's clock may run ahead; seconds, or ISO 8601."""
+
+
+class Audit(BaseModel):
+    """Where audit events go."""
+
+    model_config = _FROZEN
+
+    path: str = "-"
+    """A file that is appended to, or ``-`` for standard output. One JSON object a line."""
+
+
+class Config(BaseSettings):
+    """Everything that an exchange process is told."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="PANJI_",
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+    )
+
+    origin: Annotated[str, AfterValidator(_origin)]
+    """Name of the log, and so of the exchange, in every checkpoint and statement. Never changes."""
+    listen: Annotated[str, AfterValidator(_address)]
+    """Address to listen on, ``host:port``."""
+    database: Path
+    """SQLite file; made at the first start."""
+    directory: FilePath
+    """TOML file of organisations, keys, participants and accreditations; read again when it changes."""
+    log_key: FilePath
+    """PEM (PKCS#8) of the log's Ed25519 key."""
+    tls: TLS
+    """Mutual TLS."""
+    limits: Limits = Limits()
+    """Limits."""
+    audit: Audit = Audit()
+    """Audit events."""
+    grace_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long running calls may take to end when the process is told to stop."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the file's values, which come as arguments."""
+        assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - a fact of pydantic-settings, for the type checker
+        return env_settings, InitSettingsSource(settings_cls, init_settings.init_kwargs)
+
+
+def load(path: Path) -> Config:
+    """Returns the configuration of a file and the environment.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key is missing, unknown or wrong; the first such key is named.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), str(error)) from error
+    try:
+        return Config(**_absolute(document, path.resolve().parent))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(key, first["msg"]) from error
+
+
+_PATHS = {"database", "directory", "log_key", "certificate", "key", "client_ca", "path"}
+
+
+def _absolute(table: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Resolves relative paths against the file's folder, so that an exchange starts from anywhere."""
+
+    def resolved(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return _absolute(value, base)
+        if key in _PATHS and isinstance(value, str) and value != "-":
+            return str(base / value)
+        return value
+
+    return {key: resolved(key, value) for key, value in table.items()}

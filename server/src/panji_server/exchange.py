@@ -1,0 +1,199 @@
+"""The exchange: one pipeline for statements of every kind, and the feed that delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from panji.core import envelope as dsse
+from panji.errors import PanjiError, Reason, RefusedError
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+from panji_server.admission import Rules, admit
+from panji_server.ledger import Ledger, receipts
+from panji_server.sequencing import Accepted, Admitted, Repeated
+from panji_server.storage.base import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    from panji.core.directory import Organisation
+    from panji.core.note import NoteSigner
+    from panji.core.receipt import Receipt
+    from panji.core.vocabulary import Kind
+    from panji_server.directory import DirectorySource
+    from panji_server.limits import RateLimit
+    from panji_server.storage.base import Row, Storage
+
+T = TypeVar("T")
+
+DELIVERIES_AT_ONCE = 64
+"""Statements that the feed reads and sends at once."""
+_RECENT = 4096
+"""Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
+_READERS = 2
+"""Threads that read from the database."""
+
+# Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end.
+_MAY_BE_OLD = frozenset(
+    {
+        Reason.SIGNATURE_INVALID,
+        Reason.ISSUE_TIME_OUT_OF_RANGE,
+        Reason.NOT_ACCREDITED,
+        Reason.RECIPIENT_UNKNOWN,
+        Reason.ROLE_NOT_ALLOWED,
+    }
+)
+
+Delivered = tuple["Row", "Receipt"]
+"""A stored statement and its receipt."""
+
+
+class Exchange:
+    """Takes statements in, and gives them out again. One instance a process.
+
+    Args:
+        storage: Where the log is.
+        signer: The log's key; its name is the exchange's origin.
+        directory: Who is on the channel.
+        rules: What every statement must meet.
+        limit: How much each organisation may submit.
+        max_queue: Statements that may wait for a commit.
+        on_failure: Called once when the storage failed and the process must end.
+        clock: Gives the time; aware.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        signer: NoteSigner,
+        directory: DirectorySource,
+        rules: Rules,
+        limit: RateLimit,
+        *,
+        max_queue: int,
+        on_failure: Callable[[StorageError], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.storage = storage
+        self.directory = directory
+        self._rules = rules
+        self._limit = limit
+        self._clock = clock
+        self._on_failure = on_failure
+        self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
+        self._recent: OrderedDict[int, Receipt] = OrderedDict()
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._stopping = asyncio.Event()
+        self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=on_failure)
+        self._ledger.start()
+
+    async def submit(
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
+    ) -> list[Accepted | Repeated | RefusedError]:
+        """Takes statements through all steps; returns an outcome for each, in order, once what was accepted is durable.
+
+        Raises:
+            RefusedError: For the call as a whole: RATE_LIMITED, OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED.
+        """
+        self._limit.take(caller.id, len(envelopes), time.monotonic())
+        directory = self.directory.current
+        drafts: list[Admitted | Repeated | RefusedError] = []
+        for number, data in enumerate(envelopes):
+            if number and not number % 16:
+                await asyncio.sleep(0)  # a long batch lets other callers in between
+            try:
+                drafts.append(admit(data, allowed, caller, directory=directory, now=self._clock(), rules=self._rules))
+            except RefusedError as refusal:
+                drafts.append(await self._accepted_before(data, caller, refusal))
+        admitted = [one for one in drafts if isinstance(one, Admitted)]
+        outcomes = iter(await self._ledger.append(admitted) if admitted else ())
+        return [next(outcomes) if isinstance(one, Admitted) else one for one in drafts]
+
+    async def _accepted_before(
+        self, data: bytes, caller: Organisation, refusal: RefusedError
+    ) -> Repeated | RefusedError:
+        """Retrying is safe for ever: what was accepted once gets its receipt, though today it would be refused.
+
+        The payload is parsed here without a verified signature, to look up its id and for nothing else: the receipt is
+        given only for the very bytes that were verified when they were accepted.
+        """
+        if refusal.reason not in _MAY_BE_OLD:
+            return refusal
+        try:
+            identifier = parse_statement(parse_envelope(data).payload).id
+        except PanjiError:
+            return refusal
+        row = await self.read(self.storage.find, identifier)
+        if row is not None and row.sender == caller.id and row.digest == dsse.digest(data):
+            return Repeated(row)
+        return refusal
+
+    async def receipts(self, rows: Sequence[Row]) -> list[Receipt]:
+        """Returns the receipts of stored statements."""
+        recent = [self._recent.get(row.index) for row in rows]
+        missing = [row for row, receipt in zip(rows, recent, strict=True) if receipt is None]
+        made = iter(await self.read(receipts, self.storage, missing) if missing else ())
+        return [receipt if receipt is not None else next(made) for receipt in recent]
+
+    async def feed(self, recipient: str, after: int) -> AsyncGenerator[tuple[list[Delivered], bool]]:
+        """Yields an organisation's feed from a cursor on, in runs, and with each run whether it reached the end.
+
+        After the end it waits for the next statement.
+
+        Raises:
+            RefusedError: CURSOR_OUT_OF_RANGE; SHUTTING_DOWN once the exchange stops.
+        """
+        length = await self.read(self.storage.feed_length, recipient)
+        if after > length:
+            raise RefusedError(
+                Reason.CURSOR_OUT_OF_RANGE,
+                "the cursor is ahead of this feed",
+                metadata={"after_sequence": str(after), "last_sequence": str(length)},
+            )
+        wake = asyncio.Event()
+        self._watchers.setdefault(recipient, set()).add(wake)
+        try:
+            while True:
+                if self._stopping.is_set():
+                    raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
+                wake.clear()  # before reading: what is committed from here on wakes us again
+                rows = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE)
+                at_end = len(rows) < DELIVERIES_AT_ONCE
+                yield list(zip(rows, await self.receipts(rows), strict=True)), at_end
+                if rows:
+                    after = rows[-1].sequence
+                if at_end:
+                    await wake.wait()
+        finally:
+            self._watchers[recipient].discard(wake)
+
+    async def read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Runs a read of the database in a reader's thread; when the storage fails, the process is told to end."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
+        except StorageError as error:
+            self._on_failure(error)
+            raise RefusedError(Reason.STORAGE_FAILED, "the database failed; try again") from error
+
+    async def stop(self) -> None:
+        """Commits what waits, ends the feeds and refuses what comes."""
+        self._stopping.set()
+        for wakes in self._watchers.values():
+            for wake in wakes:
+                wake.set()
+        await self._ledger.stop()
+        self._readers.shutdown()
+
+    def _committed(self, accepted: Mapping[int, Accepted]) -> None:
+        for index, one in accepted.items():
+            self._recent[index] = one.receipt
+        while len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        for recipient in {one.row.recipient for one in accepted.values()}:
+            for wake in self._watchers.get(recipient, ()):
+                wake.set()

@@ -1,0 +1,68 @@
+"""May they? What an organisation may say to whom, by its role and its accreditations. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panji.core.case import MOVES
+from panji.core.statements import Flag
+from panji.core.vocabulary import Kind, Role
+from panji.errors import Reason, RefusedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from panji.core.directory import Directory, Organisation
+    from panji.core.statements import Statement
+
+MAKES: dict[Kind, frozenset[Role]] = {
+    Kind.FLAG: frozenset({Role.AUTHORITY}),
+    **{kind: roles for kind, (roles, _) in MOVES.items()},
+}
+"""Which roles make statements of which kind."""
+
+_OTHER_SIDE = {Role.AUTHORITY: Role.PLATFORM, Role.PLATFORM: Role.AUTHORITY}
+
+
+def check(statement: Statement, caller: Organisation, directory: Directory, now: datetime) -> None:
+    """Checks that the calling organisation may make this statement to its recipient now.
+
+    Args:
+        statement: A verified statement.
+        caller: The organisation whose certificate called and whose keys signed.
+        directory: Everyone on the channel.
+        now: The time of receipt.
+
+    Raises:
+        RefusedError: SENDER_MISMATCH, ROLE_NOT_ALLOWED, RECIPIENT_UNKNOWN or NOT_ACCREDITED.
+    """
+    # 1 In its own name? Stops one organisation from relaying a statement as another's.
+    if statement.sender != caller.id:
+        raise RefusedError(Reason.SENDER_MISMATCH, "the statement's sender is not the organisation that calls")
+    # 2 In its role? Stops a platform from flagging and an authority from deciding.
+    if caller.role not in MAKES[statement.kind]:
+        raise RefusedError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"an organisation of role {caller.role} makes no {statement.kind}",
+            metadata={"role": caller.role.value, "kind": statement.kind.value},
+        )
+    # 3 To somebody who is there to read it? Stops a statement from being accepted and never seen.
+    recipient = directory.organisation(statement.recipient)
+    if recipient is None or recipient.role is not _OTHER_SIDE[caller.role]:
+        raise RefusedError(
+            Reason.RECIPIENT_UNKNOWN,
+            f"the recipient is no {_OTHER_SIDE[caller.role]} of this exchange's directory",
+            metadata={"recipient": statement.recipient},
+        )
+    # 4 Within what was granted? Stops flags beyond an authority's mandate.
+    if isinstance(statement.body, Flag):
+        _check_accreditation(statement, statement.body, directory, now)
+
+
+def _check_accreditation(statement: Statement, flag: Flag, directory: Directory, now: datetime) -> None:
+    grants = directory.accreditations_of(statement.sender, statement.recipient, now)
+    shortfalls = [grant.shortfall(flag) for grant in grants]
+    if "" in shortfalls:
+        return
+    lacking = "; ".join(dict.fromkeys(shortfalls)) or "any flag to this platform at this time"
+    raise RefusedError(Reason.NOT_ACCREDITED, f"no accreditation covers {lacking}", metadata={"not_covered": lacking})

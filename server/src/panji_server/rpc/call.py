@@ -1,0 +1,223 @@
+"""The boundary of every call: who is calling, what the audit log says of it, and how errors travel.
+
+Handlers take values and raise :class:`~panji.errors.RefusedError`; none builds a status. The table from reason to code
+is :data:`panji.errors.REASONS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import traceback
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from panji.errors import Code, Reason, RefusedError, Violation
+from panji.tls import peer
+from panji.wire.status import refusal_to_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from panji.core.directory import Organisation
+    from panji_server.audit import AuditLog
+    from panji_server.directory import DirectorySource
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
+_OURS = "/panji.v1."
+_STATUS_KEY = "grpc-status-details-bin"
+_STATUS_LIMIT = 6000
+"""Bytes of details that a refusal may have: all metadata of an answer must fit a peer's 8 KiB."""
+
+CALL: ContextVar[Call] = ContextVar("call")
+"""The call that is being answered."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call: who makes it, and what the audit log will say of it."""
+
+    method: str
+    request_id: str
+    trace_id: str
+    peer: str
+    started: float
+    participant: str = ""
+    organisation: Organisation | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that every event of this call has."""
+        return {
+            "request_id": self.request_id,
+            "trace_id": self.trace_id,
+            "method": self.method,
+            "participant": self.participant,
+            "organisation": self.organisation.id if self.organisation else "",
+        }
+
+    @property
+    def caller(self) -> Organisation:
+        """The organisation that calls; known once the call has been identified."""
+        assert self.organisation is not None  # noqa: S101 - no handler runs before identification
+        return self.organisation
+
+    @property
+    def duration_ms(self) -> float:
+        """Milliseconds since the call arrived."""
+        return round((time.perf_counter() - self.started) * 1000, 3)
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """Wraps every handler of ``panji.v1``. Health and reflection are left as they are: TLS guards them."""
+
+    def __init__(self, directory: DirectorySource, audit: AuditLog) -> None:
+        self._directory = directory
+        self._audit = audit
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
+        """Returns the handler, wrapped once for each method."""
+        method: str = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            wrapped = await continuation(handler_call_details)
+            if wrapped is None or not method.startswith(_OURS):
+                return wrapped
+            if wrapped.response_streaming:
+                wrapped = grpc.unary_stream_rpc_method_handler(
+                    self._stream(method, wrapped.unary_stream),
+                    request_deserializer=wrapped.request_deserializer,
+                    response_serializer=wrapped.response_serializer,
+                )
+            else:
+                wrapped = grpc.unary_unary_rpc_method_handler(
+                    self._unary(method, wrapped.unary_unary),
+                    request_deserializer=wrapped.request_deserializer,
+                    response_serializer=wrapped.response_serializer,
+                )
+            self._wrapped[method] = wrapped
+        return wrapped
+
+    def identify(self, call: Call, context: Any) -> None:
+        """Finds out who is calling: step 1 of every statement's way.
+
+        Raises:
+            RefusedError: TLS_VERSION, CERTIFICATE_IDENTITY or PARTICIPANT_UNKNOWN.
+        """
+        call.participant = peer(context.auth_context()).spiffe_id
+        organisation = self._directory.current.organisation_of(call.participant)
+        if organisation is None or organisation.suspended:
+            raise RefusedError(
+                Reason.PARTICIPANT_UNKNOWN,
+                "the directory knows no active participant of this SPIFFE id",
+                metadata={"participant": call.participant},
+            )
+        call.organisation = organisation
+
+    def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
+        async def answer(request: Any, context: Any) -> Any:
+            call = _begin(method, context)
+            try:
+                self.identify(call, context)
+                response = await behaviour(request, context)
+            except RefusedError as refusal:
+                self._refused(call, refusal)
+                await _abort(context, refusal, call)
+            except Exception as defect:  # noqa: BLE001 - the last line of defence: reported, audited, answered
+                await _abort(context, self._failed(call, defect), call)
+            else:
+                self._audit.flush()  # what the log of events says of an answer is written before the answer leaves
+                return response
+
+        return answer
+
+    def _stream(self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[Any]]) -> Callable[[Any, Any], Any]:
+        async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
+            call = _begin(method, context)
+            try:
+                self.identify(call, context)
+                async for response in behaviour(request, context):
+                    yield response
+                    # Streams live long: whoever has been suspended since is cut off here.
+                    self.identify(call, context)
+            except RefusedError as refusal:
+                self._refused(call, refusal)
+                await _abort(context, refusal, call)
+            except Exception as defect:  # noqa: BLE001 - as above
+                await _abort(context, self._failed(call, defect), call)
+
+        return answer
+
+    def _refused(self, call: Call, refusal: RefusedError) -> None:
+        self._audit.write(
+            "call.refused",
+            **call.fields,
+            peer=call.peer,
+            code=refusal.code.name,
+            reason=refusal.reason.value,
+            retryable=refusal.retryable,
+            duration_ms=call.duration_ms,
+        )
+        self._audit.flush()
+
+    def _failed(self, call: Call, defect: Exception) -> RefusedError:
+        self._audit.write(
+            "call.failed",
+            **call.fields,
+            peer=call.peer,
+            code=Code.INTERNAL.name,
+            duration_ms=call.duration_ms,
+            error=type(defect).__name__,
+            # Frames only: an exception's message may quote content.
+            traceback="".join(traceback.format_tb(defect.__traceback__)),
+        )
+        self._audit.flush()
+        return RefusedError(Reason.INTERNAL, "a defect in the exchange; its audit log has the request id")
+
+
+def _begin(method: str, context: Any) -> Call:
+    trace_id = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent" and isinstance(value, str) and (found := _TRACEPARENT.fullmatch(value)):
+            trace_id = found[1]
+    call = Call(method, str(uuid.uuid4()), trace_id, context.peer(), time.perf_counter())
+    CALL.set(call)
+    return call
+
+
+async def _abort(context: Any, refusal: RefusedError, call: Call) -> None:
+    if isinstance(asyncio.current_task(), asyncio.Task) and context.cancelled():
+        return  # nobody is there to be told
+    status = refusal_to_status(_shortened(refusal), call.request_id)
+    await context.abort(grpc_code(refusal.code), refusal.message, ((_STATUS_KEY, status.SerializeToString()),))
+
+
+def grpc_code(code: Code) -> grpc.StatusCode:
+    """The code as gRPC's Python library names it."""
+    return grpc.StatusCode[code.name]
+
+
+def _shortened(refusal: RefusedError) -> RefusedError:
+    """Leaves out the violations that an answer's metadata have no room for, and says how many."""
+    room = _STATUS_LIMIT
+    kept: list[Violation] = []
+    for violation in refusal.violations:
+        room -= len(violation.field) + len(violation.description) + 16
+        if room < 0:
+            left = len(refusal.violations) - len(kept)
+            kept.append(Violation("", f"and {left} more violations"))
+            break
+        kept.append(violation)
+    return RefusedError(
+        refusal.reason,
+        refusal.message,
+        violations=kept,
+        retry_after=refusal.retry_after,
+        metadata=refusal.metadata,
+    )

@@ -1,0 +1,178 @@
+"""CaseService and FeedService: how participants read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from panji.core import form
+from panji.core.vocabulary import CaseState, Category, Kind
+from panji.errors import InputError, Reason, RefusedError, Violation
+from panji.v1 import case_pb2, case_pb2_grpc, feed_service_pb2, feed_service_pb2_grpc
+from panji.wire.cases import case_to_message
+from panji.wire.receipts import delivery_to_message
+from panji.wire.times import to_datetime
+from panji_server.rpc.call import CALL
+from panji_server.storage.base import CaseFilter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from panji.core.case import Case
+    from panji.core.directory import Organisation
+    from panji_server.audit import AuditLog
+    from panji_server.exchange import Exchange
+    from panji_server.rpc.submission import Submission
+
+_PAGE = 50
+_MAX_PAGE = 500
+_NEWEST = 2**62
+"""Above every index."""
+
+
+class CaseService(case_pb2_grpc.CaseServiceServicer):
+    """Reads cases, and takes what has no form of its own."""
+
+    def __init__(self, exchange: Exchange, submission: Submission) -> None:
+        self._exchange = exchange
+        self._submission = submission
+
+    async def GetCase(self, request: Any, context: Any) -> case_pb2.GetCaseResponse:
+        """Returns one case with every statement in it."""
+        wrong = form.uuid7(request.case_id)
+        if wrong:
+            violations = [Violation("case_id", wrong)]
+            raise RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=violations)
+        found = await self._exchange.read(self._exchange.storage.case, request.case_id)
+        if found is None or CALL.get().caller.id not in {found[1].authority, found[1].platform}:
+            raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case, or you are no party to it")
+        return case_pb2.GetCaseResponse(case=(await self._with_statements([found]))[0])
+
+    async def ListCases(self, request: Any, context: Any) -> case_pb2.ListCasesResponse:
+        """Returns a page of the caller's cases, newest first."""
+        caller = CALL.get().caller
+        wanted = _filter(request, caller)
+        scope = _scope(request, caller)
+        size = request.page_size or _PAGE
+        before = _open_token(request.page_token, scope) if request.page_token else _NEWEST
+        found = await self._exchange.read(self._exchange.storage.cases, wanted, before, size + 1)
+        page = found[:size]
+        cases = (
+            await self._with_statements(page)
+            if request.with_statements
+            else [case_to_message(case) for _, case in page]
+        )
+        token = _token(page[-1][0], scope) if len(found) > size else ""
+        return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
+
+    async def SendCorrespondence(self, request: Any, context: Any) -> case_pb2.SendCorrespondenceResponse:
+        """Puts a Correspondence on the record."""
+        receipt = await self._submission.one(request.envelope, Kind.CORRESPONDENCE)
+        return case_pb2.SendCorrespondenceResponse(receipt=receipt)
+
+    async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> list[case_pb2.Case]:
+        rows = await self._exchange.read(self._exchange.storage.case_rows, [index for index, _ in found])
+        messages = []
+        for index, case in found:
+            receipts = await self._exchange.receipts(rows[index])
+            envelopes = [row.envelope for row in rows[index]]
+            messages.append(case_to_message(case, zip(envelopes, receipts, strict=True)))
+        return messages
+
+
+class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
+    """Delivers statements."""
+
+    def __init__(self, exchange: Exchange, audit: AuditLog) -> None:
+        self._exchange = exchange
+        self._audit = audit
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[feed_service_pb2.WatchResponse]:
+        """Streams the caller's feed. The library suspends this at each message until the caller's window has room."""
+        call = CALL.get()
+        last, count = request.after_sequence, 0
+        self._audit.write("watch.started", **call.fields, peer=call.peer, last_sequence=last)
+        self._audit.flush()
+        feed = self._exchange.feed(call.caller.id, last)
+        code, reason = "CANCELLED", ""
+        try:
+            async for run, at_end in feed:
+                yield feed_service_pb2.WatchResponse(
+                    deliveries=[delivery_to_message(row.envelope, receipt) for row, receipt in run]
+                )
+                if run:
+                    last, count = run[-1][0].sequence, count + len(run)
+                if at_end and request.stop_at_end:
+                    break
+            code = "OK"
+        except RefusedError as refusal:
+            code, reason = refusal.code.name, refusal.reason.value
+            raise
+        finally:
+            await feed.aclose()
+            self._audit.write(
+                "watch.ended",
+                **call.fields,
+                peer=call.peer,
+                code=code,
+                reason=reason,
+                duration_ms=call.duration_ms,
+                deliveries=count,
+                last_sequence=last,
+            )
+            self._audit.flush()
+
+
+def _filter(request: Any, caller: Organisation) -> CaseFilter:
+    violations: list[Violation] = []
+    if request.page_size > _MAX_PAGE:
+        violations.append(Violation("page_size", f"is at most {_MAX_PAGE}"))
+    known_states = {int(state) for state in CaseState if state}
+    if not known_states.issuperset(request.states):
+        violations.append(Violation("states", "have a value that is no CaseState"))
+    if request.category not in {int(category) for category in Category}:
+        violations.append(Violation("category", "is no value of Category"))
+    if request.counterpart and (wrong := form.organisation(request.counterpart)):
+        violations.append(Violation("counterpart", wrong))
+    instants = {}
+    for name in ("opened_from", "opened_until"):
+        try:
+            instants[name] = to_datetime(getattr(request, name)) if request.HasField(name) else None
+        except InputError as error:
+            violations.append(Violation(name, str(error)))
+    if violations:
+        raise RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=violations)
+    return CaseFilter(
+        party=caller.id,
+        role=caller.role,
+        counterpart=request.counterpart,
+        states=frozenset(CaseState(state) for state in request.states),
+        category=Category(request.category) if request.category else None,
+        opened_from=instants["opened_from"],
+        opened_until=instants["opened_until"],
+        test=request.test,
+    )
+
+
+def _scope(request: Any, caller: Organisation) -> bytes:
+    """What a page token belongs to: the caller and the filters, so that it cannot be used for another query."""
+    query = case_pb2.ListCasesRequest()
+    query.CopyFrom(request)
+    query.page_token, query.page_size, query.with_statements = "", 0, False
+    return hashlib.sha256(caller.id.encode() + b"\0" + query.SerializeToString(deterministic=True)).digest()[:8]
+
+
+def _token(index: int, scope: bytes) -> str:
+    return base64.urlsafe_b64encode(scope + index.to_bytes(8)).decode("ascii").rstrip("=")
+
+
+def _open_token(token: str, scope: bytes) -> int:
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != len(scope) + 8 or data[: len(scope)] != scope:
+        raise RefusedError(Reason.PAGE_TOKEN_INVALID, "the page token is not one of this query")
+    return min(int.from_bytes(data[len(scope) :]), _NEWEST)

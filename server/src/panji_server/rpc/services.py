@@ -1,0 +1,125 @@
+"""FlagService, ResponseService and LogService: what authorities send, what platforms answer, what anyone may check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from panji.core import merkle
+from panji.core.vocabulary import Kind
+from panji.errors import Reason, RefusedError
+from panji.v1 import (
+    flag_service_pb2,
+    flag_service_pb2_grpc,
+    log_service_pb2,
+    log_service_pb2_grpc,
+    response_service_pb2,
+    response_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from panji_server.exchange import Exchange
+    from panji_server.rpc.submission import Submission
+
+BY_AUTHORITIES = frozenset({Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE})
+"""What SubmitFlags takes."""
+BY_PLATFORMS = frozenset({Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE})
+"""What SubmitResponses takes."""
+
+
+class FlagService(flag_service_pb2_grpc.FlagServiceServicer):
+    """What authorities send."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+
+    async def SubmitFlag(self, request: Any, context: Any) -> flag_service_pb2.SubmitFlagResponse:
+        """Submits one flag."""
+        receipt = await self._submission.one(request.envelope, Kind.FLAG)
+        return flag_service_pb2.SubmitFlagResponse(receipt=receipt)
+
+    async def SubmitFlags(self, request: Any, context: Any) -> flag_service_pb2.SubmitFlagsResponse:
+        """Submits many statements of an authority."""
+        results = await self._submission.many(request.envelopes, BY_AUTHORITIES)
+        return flag_service_pb2.SubmitFlagsResponse(results=results)
+
+    async def WithdrawFlag(self, request: Any, context: Any) -> flag_service_pb2.WithdrawFlagResponse:
+        """Takes a flag back."""
+        receipt = await self._submission.one(request.envelope, Kind.WITHDRAWAL)
+        return flag_service_pb2.WithdrawFlagResponse(receipt=receipt)
+
+    async def AnswerClarification(self, request: Any, context: Any) -> flag_service_pb2.AnswerClarificationResponse:
+        """Answers a clarification request."""
+        receipt = await self._submission.one(request.envelope, Kind.CLARIFICATION_ANSWER)
+        return flag_service_pb2.AnswerClarificationResponse(receipt=receipt)
+
+
+class ResponseService(response_service_pb2_grpc.ResponseServiceServicer):
+    """What platforms answer."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+
+    async def Acknowledge(self, request: Any, context: Any) -> response_service_pb2.AcknowledgeResponse:
+        """Says that a flag was received, or is under review."""
+        receipt = await self._submission.one(request.envelope, Kind.ACKNOWLEDGEMENT)
+        return response_service_pb2.AcknowledgeResponse(receipt=receipt)
+
+    async def RequestClarification(
+        self, request: Any, context: Any
+    ) -> response_service_pb2.RequestClarificationResponse:
+        """Asks the authority before deciding."""
+        receipt = await self._submission.one(request.envelope, Kind.CLARIFICATION_REQUEST)
+        return response_service_pb2.RequestClarificationResponse(receipt=receipt)
+
+    async def Decide(self, request: Any, context: Any) -> response_service_pb2.DecideResponse:
+        """Decides every open target of a flag."""
+        receipt = await self._submission.one(request.envelope, Kind.DECISION)
+        return response_service_pb2.DecideResponse(receipt=receipt)
+
+    async def SubmitResponses(self, request: Any, context: Any) -> response_service_pb2.SubmitResponsesResponse:
+        """Submits many statements of a platform."""
+        results = await self._submission.many(request.envelopes, BY_PLATFORMS)
+        return response_service_pb2.SubmitResponsesResponse(results=results)
+
+
+class LogService(log_service_pb2_grpc.LogServiceServicer):
+    """What anyone on the channel may check."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def GetCheckpoint(self, request: Any, context: Any) -> log_service_pb2.GetCheckpointResponse:
+        """Returns the newest checkpoint."""
+        storage = self._exchange.storage
+        size = (await self._exchange.read(storage.current_head)).frontier.size
+        checkpoints = await self._exchange.read(storage.checkpoints, [size])
+        return log_service_pb2.GetCheckpointResponse(checkpoint=checkpoints.get(size, ""))
+
+    async def GetInclusionProof(self, request: Any, context: Any) -> log_service_pb2.GetInclusionProofResponse:
+        """Returns the proof that an entry is in the tree of a size."""
+        size = await self._size(request.size)
+        if request.index >= size:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the tree of this size has no such entry")
+        storage = self._exchange.storage
+        wanted = merkle.inclusion_nodes(request.index, size)
+        nodes = await self._exchange.read(storage.nodes, [*wanted, (0, request.index)])
+        return log_service_pb2.GetInclusionProofResponse(
+            proof=merkle.inclusion_proof(request.index, size, lambda _: nodes),
+            leaf_hash=nodes[0, request.index],
+            size=size,
+        )
+
+    async def GetConsistencyProof(self, request: Any, context: Any) -> log_service_pb2.GetConsistencyProofResponse:
+        """Returns the proof that one tree is a prefix of another."""
+        size = await self._size(request.new_size)
+        if request.old_size > size:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the older size is the larger one")
+        storage = self._exchange.storage
+        proof = await self._exchange.read(merkle.consistency_proof, request.old_size, size, storage.nodes)
+        return log_service_pb2.GetConsistencyProofResponse(proof=proof, new_size=size)
+
+    async def _size(self, wanted: int) -> int:
+        size = (await self._exchange.read(self._exchange.storage.current_head)).frontier.size
+        if wanted > size:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large", metadata={"size": str(size)})
+        return wanted or size

@@ -1,0 +1,139 @@
+"""What every submitting method has in common: envelopes in, receipts out, one audit event for each statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panji.core import envelope as dsse
+from panji.errors import Reason, RefusedError
+from panji.v1 import flag_service_pb2
+from panji.wire.receipts import receipt_to_message
+from panji.wire.status import refusal_to_status
+from panji_server.rpc.call import CALL
+from panji_server.sequencing import Accepted, Repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panji.core.receipt import Receipt
+    from panji.core.vocabulary import Kind
+    from panji.v1 import receipt_pb2
+    from panji_server.audit import AuditLog
+    from panji_server.exchange import Exchange
+    from panji_server.rpc.call import Call
+
+MAX_BATCH = 1000
+"""Envelopes in one call."""
+
+
+class Submission:
+    """Takes envelopes of a call to the exchange and its outcomes back."""
+
+    def __init__(self, exchange: Exchange, audit: AuditLog) -> None:
+        self._exchange = exchange
+        self._audit = audit
+
+    async def one(self, envelope: bytes, kind: Kind) -> receipt_pb2.Receipt:
+        """Submits one statement of one kind.
+
+        Raises:
+            RefusedError: It was refused.
+        """
+        call = CALL.get()
+        outcome = (await self._outcomes(call, [envelope], frozenset({kind})))[0]
+        if isinstance(outcome, RefusedError):
+            raise outcome
+        self._finished(call, [outcome])
+        return receipt_to_message(outcome)
+
+    async def many(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[flag_service_pb2.SubmitResult]:
+        """Submits 1 to 1,000 statements; a refused one does not sink the rest.
+
+        Raises:
+            RefusedError: BATCH_TOO_LARGE, or what refuses the call as a whole.
+        """
+        if not 1 <= len(envelopes) <= MAX_BATCH:
+            raise RefusedError(
+                Reason.BATCH_TOO_LARGE,
+                f"a batch holds 1 to {MAX_BATCH} envelopes, this one {len(envelopes)}",
+                metadata={"max": str(MAX_BATCH), "items": str(len(envelopes))},
+            )
+        call = CALL.get()
+        outcomes = await self._outcomes(call, envelopes, kinds)
+        self._finished(call, outcomes)
+        return [
+            flag_service_pb2.SubmitResult(error=refusal_to_status(outcome, call.request_id))
+            if isinstance(outcome, RefusedError)
+            else flag_service_pb2.SubmitResult(receipt=receipt_to_message(outcome))
+            for outcome in outcomes
+        ]
+
+    async def _outcomes(
+        self, call: Call, envelopes: Sequence[bytes], kinds: frozenset[Kind]
+    ) -> list[Receipt | RefusedError]:
+        outcomes = await self._exchange.submit(envelopes, kinds, call.caller)
+        repeated = [one.row for one in outcomes if isinstance(one, Repeated)]
+        receipts = iter(await self._exchange.receipts(repeated) if repeated else ())
+        fields = call.fields
+        answers: list[Receipt | RefusedError] = []
+        for item, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
+            if isinstance(outcome, Accepted):
+                self._accepted(fields, item, outcome)
+                answers.append(outcome.receipt)
+            elif isinstance(outcome, Repeated):
+                self._audit.write(
+                    "statement.repeated",
+                    **fields,
+                    item=item,
+                    statement_id=outcome.row.id,
+                    index=outcome.row.index,
+                )
+                answers.append(next(receipts))
+            else:
+                self._refused(fields, item, outcome, data)
+                answers.append(outcome)
+        return answers
+
+    def _accepted(self, fields: dict[str, object], item: int, outcome: Accepted) -> None:
+        row = outcome.row
+        self._audit.write(
+            "statement.accepted",
+            **fields,
+            item=item,
+            statement_id=row.id,
+            kind=row.kind,
+            case_id=outcome.case_id,
+            sender=row.sender,
+            recipient=row.recipient,
+            test=outcome.test,
+            index=row.index,
+            sequence=row.sequence,
+            received_at=row.received_at.isoformat(timespec="microseconds"),
+            digest=row.digest.hex(),
+            bytes=len(row.envelope),
+        )
+
+    def _refused(self, fields: dict[str, object], item: int, refusal: RefusedError, data: bytes) -> None:
+        self._audit.write(
+            "statement.refused",
+            **fields,
+            item=item,
+            reason=refusal.reason.value,
+            code=refusal.code.name,
+            retryable=refusal.retryable,
+            violations=[violation.field for violation in refusal.violations],
+            digest=dsse.digest(data).hex(),
+            bytes=len(data),
+        )
+
+    def _finished(self, call: Call, outcomes: Sequence[Receipt | RefusedError]) -> None:
+        refused = sum(isinstance(outcome, RefusedError) for outcome in outcomes)
+        self._audit.write(
+            "call.finished",
+            **call.fields,
+            peer=call.peer,
+            code="OK",
+            duration_ms=call.duration_ms,
+            items=len(outcomes),
+            refused=refused,
+        )

@@ -1,0 +1,208 @@
+"""What a group of admitted statements makes of the log: pure, from what is known to what must be written.
+
+The writer holds the log's head and calls this once a group. Statements take effect in their order, so a later one of
+the group sees the cases as an earlier one left them. A refused statement changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from panji.core import case as cases
+from panji.core.checkpoint import Checkpoint, sign_checkpoint
+from panji.core.entry import Entry, commit
+from panji.core.merkle import leaf_hash
+from panji.core.receipt import Receipt, verify_in
+from panji.core.vocabulary import Kind
+from panji.errors import Reason, RefusedError
+from panji_server.storage.base import Commit, Head, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from panji.core.case import Case
+    from panji.core.note import NoteSigner
+    from panji.core.statements import Statement
+    from panji_server.storage.base import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A statement that passed every check which needs no look at the log."""
+
+    statement: Statement
+    envelope: bytes
+    digest: bytes
+    received_at: datetime
+    """When its bytes arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A statement with its place in the log."""
+
+    row: Row
+    receipt: Receipt
+    case_id: str
+    test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A statement that was in the log already, with these very bytes; its receipt is that of then."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """The outcome of each statement of a group, and what to write: None when nothing was accepted."""
+
+    outcomes: list[Accepted | Repeated | RefusedError]
+    commit: Commit | None
+
+
+def sequence(
+    items: Sequence[Admitted], head: Head, known: Known, signer: NoteSigner, salt: Callable[[], bytes]
+) -> Sequenced:
+    """Orders a group of statements after the head of the log.
+
+    Args:
+        items: The group, in order.
+        head: Where the log ends.
+        known: What the database holds of everything that the group names.
+        signer: The log's key.
+        salt: Gives 16 fresh random bytes.
+    """
+    group = _Group(head, known)
+    drafts: list[Row | Repeated | RefusedError] = []
+    for item in items:
+        try:
+            drafts.append(group.take(item, salt()))
+        except RefusedError as refusal:
+            drafts.append(refusal)
+    if not group.rows:
+        return Sequenced([one for one in drafts if not isinstance(one, Row)], None)
+    # One extension of the tree, one checkpoint, one signature for the whole group.
+    leaves = [leaf_hash(Entry(row.kind, row.received_at, group.commitment(row)).encode()) for row in group.rows]
+    extension = head.frontier.extend(leaves)
+    checkpoint = Checkpoint(signer.verifier.name, extension.frontier.size, extension.root())
+    signed = sign_checkpoint(checkpoint, signer)
+    size, accepted = checkpoint.size, {}
+    for row, statement in zip(group.rows, group.statements, strict=True):
+        final = _with_size(row, size)
+        receipt = receipt_of(final, extension.inclusion_proof(row.index), signed)
+        # The exchange checks its own receipt before anyone sees it: a defect here ends in an error, not in a lie.
+        verify_in(receipt, row.digest, checkpoint)
+        accepted[row.index] = Accepted(final, receipt, statement.case, statement.test)
+    repeated_now = {one.row.index for one in drafts if isinstance(one, Repeated)} & accepted.keys()
+    outcomes: list[Accepted | Repeated | RefusedError] = [
+        accepted[one.index]
+        if isinstance(one, Row)
+        else accepted[one.row.index]
+        if isinstance(one, Repeated) and one.row.index in repeated_now
+        else one
+        for one in drafts
+    ]
+    written = Commit(
+        rows=[one.row for one in accepted.values()],
+        cases=group.changed,
+        nodes=extension.nodes,
+        head=Head(extension.frontier, group.rows[-1].received_at),
+        checkpoint=signed,
+    )
+    return Sequenced(outcomes, written)
+
+
+def receipt_of(row: Row, proof: tuple[bytes, ...], checkpoint: str) -> Receipt:
+    """Returns the receipt of a stored statement."""
+    return Receipt(
+        digest=row.digest,
+        kind=row.kind,
+        recipient=row.recipient,
+        sequence=row.sequence,
+        received_at=row.received_at,
+        salt=row.salt,
+        index=row.index,
+        proof=proof,
+        checkpoint=checkpoint,
+    )
+
+
+def _with_size(row: Row, size: int) -> Row:
+    # Written out: dataclasses.replace costs several times as much, and this runs once a statement.
+    return Row(
+        row.index, row.id, row.kind, row.sender, row.recipient, row.sequence, row.case_index, row.received_at,
+        row.salt, row.digest, size, row.envelope,
+    )  # fmt: skip
+
+
+class _Group:
+    """The working set of one group: what is known, with what its earlier statements have changed."""
+
+    def __init__(self, head: Head, known: Known) -> None:
+        self._next = head.frontier.size
+        self._latest = head.received_at
+        self._by_id = dict(known.by_id)
+        self._cases = dict(known.cases)
+        self._answered = set(known.answered)
+        self._sequences = dict(known.sequences)
+        self.rows: list[Row] = []
+        self.statements: list[Statement] = []
+        self.changed: dict[int, Case] = {}
+
+    def take(self, item: Admitted, salt: bytes) -> Row | Repeated:
+        """Gives a statement its place, or raises RefusedError and changes nothing."""
+        statement = item.statement
+        # 1 The same id again: the same bytes get the same receipt, other bytes are told so.
+        earlier = self._by_id.get(statement.id)
+        if earlier is not None:
+            if earlier.digest == item.digest:
+                return Repeated(earlier)
+            raise RefusedError(
+                Reason.STATEMENT_ID_REUSED,
+                "another statement of this id is in the log already; choose a fresh id",
+                metadata={"statement_id": statement.id},
+            )
+        # 2 Time only goes forward in the log, whatever the clocks of several servers do.
+        received_at = item.received_at if self._latest is None else max(item.received_at, self._latest)
+        # 3 The case, as this statement leaves it.
+        if statement.kind is Kind.FLAG:
+            case_index, case = self._next, cases.open_case(statement, item.digest, received_at)
+        else:
+            case_index, case = self._reply(statement, item.digest, received_at)
+        # 4 Its place: in the log, and in the recipient's feed.
+        number = self._sequences[statement.recipient] + 1
+        row = Row(
+            self._next, statement.id, statement.kind.value, statement.sender, statement.recipient, number, case_index,
+            received_at, salt, item.digest, 0, item.envelope,
+        )  # fmt: skip
+        self._next += 1
+        self._latest = received_at
+        self._by_id[statement.id] = row
+        self._cases[case.id] = (case_index, case)
+        self._answered.add((case_index, item.digest))
+        self._sequences[statement.recipient] = number
+        self.rows.append(row)
+        self.statements.append(statement)
+        self.changed[case_index] = case
+        return row
+
+    def _reply(self, statement: Statement, digest: bytes, received_at: datetime) -> tuple[int, Case]:
+        found = self._cases.get(statement.case_id)
+        # Whoever is no party learns nothing, not even that there is such a case.
+        if found is None or statement.sender not in {found[1].authority, found[1].platform}:
+            raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case, or you are no party to it")
+        case_index, case = found
+        if (case_index, statement.in_reply_to) not in self._answered:
+            raise RefusedError(
+                Reason.REPLY_TARGET_UNKNOWN, "no statement of this case has the digest that in_reply_to names"
+            )
+        return case_index, cases.apply(case, statement, digest, received_at)
+
+    @staticmethod
+    def commitment(row: Row) -> bytes:
+        """What the log entry says of a statement."""
+        return commit(row.salt, row.digest, row.recipient, row.sequence)

@@ -1,0 +1,65 @@
+"""The audit at start: an exchange that was killed, or whose disk lied, finds out before it signs anything new."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panji.core import envelope as dsse
+from panji.core import merkle
+from panji.core.checkpoint import Checkpoint, open_checkpoint
+from panji.core.entry import Entry, commit
+from panji.errors import NoteError
+from panji_server.storage.base import Storage, StorageError
+
+if TYPE_CHECKING:
+    from panji.core.note import NoteVerifier
+
+LATEST = 1000
+"""Statements, counted from the end, whose envelopes are hashed again."""
+
+
+def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
+    """Checks that the stored log ends as its last checkpoint says.
+
+    Args:
+        storage: The database.
+        log: The key that the log's checkpoints must be signed with.
+
+    Returns:
+        The newest checkpoint, None for an empty log; and how many statements were looked at one by one.
+
+    Raises:
+        StorageError: It does not: the database is damaged, incomplete, or of another exchange.
+    """
+    # 1 The head is the one that was signed. Stops signing a second history over a database that was set back in part,
+    #   and starting with another exchange's database or key.
+    frontier = storage.current_head().frontier
+    if frontier.size == 0:
+        return None, 0
+    signed = storage.checkpoints([frontier.size]).get(frontier.size)
+    if signed is None:
+        raise StorageError(f"the log has {frontier.size} entries and no checkpoint of that size")
+    try:
+        checkpoint = open_checkpoint(signed, log)
+    except NoteError as error:
+        raise StorageError(f"the newest checkpoint is not of this log key and origin: {error}") from error
+    if checkpoint.size != frontier.size or checkpoint.root != frontier.root():
+        raise StorageError("the log's head is not the one that its newest checkpoint says")
+    # 2 The tree has the nodes that the head is made of.
+    positions = merkle.frontier_nodes(frontier.size)
+    nodes = storage.nodes(positions)
+    if tuple(nodes.get(position, b"") for position in positions) != frontier.hashes:
+        raise StorageError("nodes of the tree are missing, or not those of the head")
+    # 3 The latest statements are there, without a gap, and are the ones that were logged. Older ones are for
+    #   an audit of the whole log.
+    first = max(0, frontier.size - LATEST)
+    rows = storage.rows(range(first, frontier.size))
+    if [row.index for row in rows] != list(range(first, frontier.size)):
+        raise StorageError("statements are missing from the end of the log")
+    leaves = storage.nodes([(0, row.index) for row in rows])
+    for row in rows:
+        digest = dsse.digest(row.envelope)
+        entry = Entry(row.kind, row.received_at, commit(row.salt, digest, row.recipient, row.sequence))
+        if digest != row.digest or merkle.leaf_hash(entry.encode()) != leaves.get((0, row.index)):
+            raise StorageError(f"the statement at index {row.index} is not the one that was logged")
+    return checkpoint, len(rows)

@@ -1,0 +1,1 @@
+"""Storage: one contract (:mod:`~panji_server.storage.base`), one module a backend."""

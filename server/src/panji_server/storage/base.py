@@ -1,0 +1,182 @@
+"""What the exchange asks of a database, as values and two interfaces.
+
+A backend keeps rows and says what was committed. It decides nothing: what is appended is computed by
+:mod:`panji_server.sequencing` from what :class:`Append` loads, and written back in bulk.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from panji.core.merkle import Frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from panji.core.case import Case
+    from panji.core.merkle import Node, Position
+    from panji.core.vocabulary import CaseState, Category, Role
+
+
+class StorageError(Exception):
+    """The database failed. Nothing may be answered that depends on it: the process ends and audits itself at start."""
+
+
+class SchemaError(StorageError):
+    """The database's schema is not the one that this version works with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One statement as it is stored: the envelope, and what makes its receipt."""
+
+    index: int
+    id: str
+    kind: str
+    sender: str
+    recipient: str
+    sequence: int
+    case_index: int
+    """Index of the flag that opened the case; its own for a flag."""
+    received_at: datetime
+    salt: bytes
+    digest: bytes
+    tree_size: int
+    """Size of the tree whose checkpoint the receipt carries: that of the commit which appended this statement."""
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log ends."""
+
+    frontier: Frontier
+    received_at: datetime | None = None
+    """When the last statement was received."""
+
+    @classmethod
+    def empty(cls) -> Head:
+        """The head of a log without entries."""
+        return cls(Frontier(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database holds of the statements and cases that a group of submissions names."""
+
+    by_id: Mapping[str, Row]
+    """Statements of the ids asked for."""
+    cases: Mapping[str, tuple[int, Case]]
+    """Index of the flag, and the case, by case id."""
+    answered: Collection[tuple[int, bytes]]
+    """Those of the (case index, digest) pairs asked for that are in the log."""
+    sequences: Mapping[str, int]
+    """Last sequence of each recipient asked for; 0 where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything that one commit writes."""
+
+    rows: Sequence[Row]
+    cases: Mapping[int, Case]
+    """Cases that are new or changed, by the index of their flag."""
+    nodes: Sequence[Node]
+    head: Head
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFilter:
+    """Which cases of an organisation are asked for; an unset field does not filter."""
+
+    party: str
+    role: Role
+    """Of the party, which says on which side of a case it stands."""
+    counterpart: str = ""
+    states: frozenset[CaseState] = frozenset()
+    category: Category | None = None
+    opened_from: datetime | None = None
+    opened_until: datetime | None = None
+    test: bool = False
+
+
+class Append(ABC):
+    """One exclusive transaction at the end of the log: nobody else appends until it ends."""
+
+    @abstractmethod
+    def head(self) -> Head:
+        """Returns where the log ends, as of now and until this transaction ends."""
+
+    @abstractmethod
+    def load(
+        self,
+        ids: Collection[str],
+        cases: Collection[str],
+        answers: Collection[tuple[str, bytes]],
+        recipients: Collection[str],
+    ) -> Known:
+        """Returns what there is of these statements, cases, (case id, digest) answers and feeds, in bulk."""
+
+    @abstractmethod
+    def store(self, commit: Commit) -> None:
+        """Writes a commit. It is durable once the transaction's context has been left without an error."""
+
+
+class Storage(ABC):
+    """A database that holds one exchange. Every method may raise :class:`StorageError` and nothing else of its own.
+
+    Methods may be called from any thread; :meth:`append` from one at a time.
+    """
+
+    @abstractmethod
+    def append(self) -> AbstractContextManager[Append]:
+        """Opens the one transaction that may append; it commits durably on leaving, or rolls back on an error."""
+
+    @abstractmethod
+    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+        """Returns statements to a recipient with sequences after a cursor, in order, at most ``limit``."""
+
+    @abstractmethod
+    def feed_length(self, recipient: str) -> int:
+        """Returns the last sequence of a recipient's feed, 0 where it is empty."""
+
+    @abstractmethod
+    def rows(self, indexes: Collection[int]) -> list[Row]:
+        """Returns the statements of these indexes, in the log's order."""
+
+    @abstractmethod
+    def find(self, identifier: str) -> Row | None:
+        """Returns the statement of an id."""
+
+    @abstractmethod
+    def case(self, identifier: str) -> tuple[int, Case] | None:
+        """Returns the index of the flag, and the case, of a case id."""
+
+    @abstractmethod
+    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+        """Returns cases whose flags' indexes are below ``before``, newest first, at most ``limit``."""
+
+    @abstractmethod
+    def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
+        """Returns every statement of these cases, by case, in the log's order."""
+
+    @abstractmethod
+    def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:
+        """Returns stored nodes of the Merkle tree. One that is missing is left out: the database is damaged."""
+
+    @abstractmethod
+    def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
+        """Returns the signed checkpoints of these tree sizes."""
+
+    @abstractmethod
+    def current_head(self) -> Head:
+        """Returns where the log ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes every connection."""

@@ -1,0 +1,367 @@
+"""SQLite: one machine, no set-up. WAL, ``synchronous=FULL``: a commit is on the disk when it returns."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from panji.core.case import Case, TargetStatus
+from panji.core.merkle import Frontier
+from panji.core.vocabulary import (
+    AcknowledgementLevel,
+    CaseState,
+    Category,
+    Instrument,
+    Outcome,
+    RefusalReason,
+    Role,
+    SubCategory,
+    TargetState,
+    Urgency,
+)
+from panji_server.storage.base import Append, CaseFilter, Commit, Head, Known, Row, SchemaError, Storage, StorageError
+from panji_server.storage.codec import from_micros, join_hashes, node_key, split_hashes, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from panji.core.merkle import Position
+
+SCHEMA_VERSION = 1
+"""Of ``PRAGMA user_version``. A database of another version is refused."""
+
+_SCHEMA = """
+CREATE TABLE head (
+    one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL, received_at INTEGER
+) STRICT;
+CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+-- Keyed by a node's place in the order in which nodes are made, so that every insert is an append.
+CREATE TABLE node (key INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+CREATE TABLE statement (
+    idx INTEGER PRIMARY KEY, id BLOB NOT NULL, kind TEXT NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
+    sequence INTEGER NOT NULL, case_idx INTEGER NOT NULL, received_at INTEGER NOT NULL, salt BLOB NOT NULL,
+    digest BLOB NOT NULL, tree_size INTEGER NOT NULL, envelope BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX statement_id ON statement (id);
+CREATE UNIQUE INDEX statement_feed ON statement (recipient, sequence);
+CREATE INDEX statement_case ON statement (case_idx);
+CREATE TABLE cases (
+    idx INTEGER PRIMARY KEY, authority TEXT NOT NULL, platform TEXT NOT NULL, test INTEGER NOT NULL,
+    instrument INTEGER NOT NULL, category INTEGER NOT NULL, sub_category INTEGER NOT NULL, urgency INTEGER NOT NULL,
+    state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, opened_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX cases_authority ON cases (authority, idx);
+CREATE INDEX cases_platform ON cases (platform, idx);
+CREATE TABLE target (
+    case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
+    refusal INTEGER NOT NULL, PRIMARY KEY (case_idx, position)
+) STRICT, WITHOUT ROWID;
+INSERT INTO head VALUES (1, 0, x'', NULL);
+"""
+
+_ROW = "idx, id, kind, sender, recipient, sequence, case_idx, received_at, salt, digest, tree_size, envelope"
+_CASE = (
+    "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
+    "c.state, c.level, c.open_question, c.opened_at, c.updated_at"
+)
+_FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
+_CHUNK = 500
+_BUSY_SECONDS = 30.0
+
+
+class SQLiteStorage(Storage):
+    """An exchange in one SQLite file.
+
+    Raises:
+        SchemaError: The file is of another schema version.
+        StorageError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        with _translated():
+            self._migrate(self._connection())
+
+    @contextmanager
+    def append(self) -> Iterator[Append]:
+        connection = self._connection()
+        with _translated():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield _SQLiteAppend(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+        query = f"SELECT {_ROW} FROM statement WHERE recipient = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+        return [_row(record) for record in self._select(query, (recipient, after, limit))]
+
+    def feed_length(self, recipient: str) -> int:
+        query = "SELECT coalesce(max(sequence), 0) FROM statement WHERE recipient = ?"
+        return int(self._select(query, (recipient,))[0][0])
+
+    def rows(self, indexes: Collection[int]) -> list[Row]:
+        query = f"SELECT {_ROW} FROM statement WHERE idx IN (%s) ORDER BY idx"
+        with _translated():
+            return [_row(record) for record in _select_in(self._connection(), query, sorted(indexes))]
+
+    def find(self, identifier: str) -> Row | None:
+        query = f"SELECT {_ROW} FROM statement WHERE id = ?"
+        records = self._select(query, (uuid.UUID(identifier).bytes,))
+        return _row(records[0]) if records else None
+
+    def case(self, identifier: str) -> tuple[int, Case] | None:
+        with _translated():
+            return _cases(self._connection(), [identifier]).get(identifier)
+
+    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+        party = "c.authority = ?" if wanted.role is Role.AUTHORITY else "c.platform = ?"
+        conditions = [party, "c.idx < ?", "c.test = ?"]
+        values: list[Any] = [wanted.party, before, int(wanted.test)]
+        if wanted.counterpart:
+            conditions.append("? IN (c.authority, c.platform)")
+            values.append(wanted.counterpart)
+        if wanted.states:
+            conditions.append(f"c.state IN ({', '.join(str(int(state)) for state in wanted.states)})")
+        if wanted.category is not None:
+            conditions.append("c.category = ?")
+            values.append(int(wanted.category))
+        for bound, operator in ((wanted.opened_from, ">="), (wanted.opened_until, "<")):
+            if bound is not None:
+                conditions.append(f"c.opened_at {operator} ?")
+                values.append(to_micros(bound))
+        query = f"SELECT {_CASE} {_FROM_CASE} WHERE {' AND '.join(conditions)} ORDER BY c.idx DESC LIMIT ?"
+        with _translated():
+            connection = self._connection()
+            records = connection.execute(query, [*values, limit]).fetchall()
+            return list(_with_targets(connection, records))
+
+    def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
+        found: dict[int, list[Row]] = {index: [] for index in case_indexes}
+        query = f"SELECT {_ROW} FROM statement WHERE case_idx IN (%s) ORDER BY idx"
+        with _translated():
+            for record in _select_in(self._connection(), query, sorted(case_indexes)):
+                row = _row(record)
+                found[row.case_index].append(row)
+        return found
+
+    def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:
+        keys = {node_key(level, index): (level, index) for level, index in positions}
+        with _translated():
+            records = _select_in(self._connection(), "SELECT key, hash FROM node WHERE key IN (%s)", list(keys))
+            return {keys[key]: value for key, value in records}
+
+    def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
+        with _translated():
+            query = "SELECT size, note FROM checkpoint WHERE size IN (%s)"
+            return dict(_select_in(self._connection(), query, sorted(set(sizes))))
+
+    def current_head(self) -> Head:
+        with _translated():
+            return _head(self._connection())
+
+    def close(self) -> None:
+        with self._lock, _translated():
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    def _select(self, query: str, values: Sequence[Any]) -> list[Any]:
+        with _translated():
+            return self._connection().execute(query, values).fetchall()
+
+    def _connection(self) -> sqlite3.Connection:
+        """One connection a thread: readers see a snapshot and never wait for the writer (WAL)."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
+            connection.execute("PRAGMA cache_size = -65536")
+            with self._lock:
+                self._connections.append(connection)
+            self._local.connection = connection
+        return connection
+
+    @staticmethod
+    def _migrate(connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise SchemaError(f"the database has schema version {version}, this exchange needs {SCHEMA_VERSION}")
+
+
+class _SQLiteAppend(Append):
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def head(self) -> Head:
+        return _head(self._connection)
+
+    def load(
+        self,
+        ids: Collection[str],
+        cases: Collection[str],
+        answers: Collection[tuple[str, bytes]],
+        recipients: Collection[str],
+    ) -> Known:
+        query = f"SELECT {_ROW} FROM statement WHERE id IN (%s)"
+        stored = (_row(one) for one in _select_in(self._connection, query, [uuid.UUID(one).bytes for one in ids]))
+        by_id = {row.id: row for row in stored}
+        found = _cases(self._connection, cases)
+        answered = {
+            (index, digest)
+            for identifier, digest in answers
+            if identifier in found and self._has(index := found[identifier][0], digest)
+        }
+        sequences = {
+            one: self._connection.execute(
+                "SELECT coalesce(max(sequence), 0) FROM statement WHERE recipient = ?", (one,)
+            ).fetchone()[0]
+            for one in recipients
+        }
+        return Known(by_id, found, answered, sequences)
+
+    def _has(self, case_index: int, digest: bytes) -> bool:
+        query = "SELECT 1 FROM statement WHERE case_idx = ? AND digest = ?"
+        return self._connection.execute(query, (case_index, digest)).fetchone() is not None
+
+    def store(self, commit: Commit) -> None:
+        execute, many = self._connection.execute, self._connection.executemany
+        many(f"INSERT INTO statement ({_ROW}) VALUES ({', '.join('?' * 12)})", map(_record, commit.rows))
+        many(
+            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idx) DO UPDATE SET "
+            "state = excluded.state, level = excluded.level, open_question = excluded.open_question, "
+            "updated_at = excluded.updated_at",
+            [_case_record(index, case) for index, case in commit.cases.items()],
+        )
+        many(
+            "INSERT INTO target VALUES (?, ?, ?, ?, ?) ON CONFLICT (case_idx, position) DO UPDATE SET "
+            "state = excluded.state, outcome = excluded.outcome, refusal = excluded.refusal",
+            [
+                (index, position, int(one.state), int(one.outcome), int(one.refusal))
+                for index, case in commit.cases.items()
+                for position, one in enumerate(case.targets, 1)
+            ],
+        )
+        many(
+            "INSERT INTO node VALUES (?, ?)", [(node_key(level, index), value) for level, index, value in commit.nodes]
+        )
+        execute("INSERT INTO checkpoint VALUES (?, ?)", (commit.head.frontier.size, commit.checkpoint))
+        received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
+        execute(
+            "UPDATE head SET size = ?, frontier = ?, received_at = ?",
+            (commit.head.frontier.size, join_hashes(commit.head.frontier.hashes), received_at),
+        )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageError(f"SQLite: {error}") from error
+
+
+def _select_in(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for start in range(0, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK]
+        found += connection.execute(query % ", ".join("?" * len(chunk)), chunk).fetchall()
+    return found
+
+
+def _head(connection: sqlite3.Connection) -> Head:
+    size, frontier, received_at = connection.execute("SELECT size, frontier, received_at FROM head").fetchone()
+    return Head(Frontier(size, split_hashes(frontier)), None if received_at is None else from_micros(received_at))
+
+
+def _cases(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, tuple[int, Case]]:
+    query = f"SELECT {_CASE} {_FROM_CASE} WHERE s.id IN (%s)"
+    records = _select_in(connection, query, [uuid.UUID(one).bytes for one in ids])
+    return {case.id: (index, case) for index, case in _with_targets(connection, records)}
+
+
+def _with_targets(connection: sqlite3.Connection, records: Sequence[Any]) -> Iterator[tuple[int, Case]]:
+    query = "SELECT case_idx, state, outcome, refusal FROM target WHERE case_idx IN (%s) ORDER BY case_idx, position"
+    targets: dict[int, list[TargetStatus]] = {}
+    for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in records]):
+        status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
+        targets.setdefault(index, []).append(status)
+    for record in records:
+        yield record[0], _case(record, targets[record[0]])
+
+
+def _case(record: Any, targets: list[TargetStatus]) -> Case:
+    (
+        _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
+        open_question, opened_at, updated_at,
+    ) = record  # fmt: skip
+    return Case(
+        id=str(uuid.UUID(bytes=identifier)),
+        flag_digest=digest,
+        authority=authority,
+        platform=platform,
+        test=bool(test),
+        instrument=Instrument(instrument),
+        category=Category(category),
+        sub_category=SubCategory(sub_category),
+        urgency=Urgency(urgency),
+        state=CaseState(state),
+        targets=tuple(targets),
+        opened_at=from_micros(opened_at),
+        updated_at=from_micros(updated_at),
+        level=AcknowledgementLevel(level),
+        open_question=open_question,
+    )
+
+
+def _case_record(index: int, case: Case) -> tuple[Any, ...]:
+    return (
+        index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
+        int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
+        to_micros(case.opened_at), to_micros(case.updated_at),
+    )  # fmt: skip
+
+
+def _row(record: Any) -> Row:
+    index, identifier, kind, sender, recipient, sequence, case_index, received_at, salt, digest, size, envelope = record
+    return Row(
+        index=index,
+        id=str(uuid.UUID(bytes=identifier)),
+        kind=kind,
+        sender=sender,
+        recipient=recipient,
+        sequence=sequence,
+        case_index=case_index,
+        received_at=from_micros(received_at),
+        salt=salt,
+        digest=digest,
+        tree_size=size,
+        envelope=envelope,
+    )
+
+
+def _record(row: Row) -> tuple[Any, ...]:
+    return (
+        row.index, bytes.fromhex(row.id.replace("-", "")), row.kind, row.sender, row.recipient, row.sequence,
+        row.case_index, to_micros(row.received_at), row.salt, row.digest, row.tree_size, row.envelope,
+    )  # fmt: skip
