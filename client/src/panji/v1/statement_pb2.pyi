@@ -26,6 +26,10 @@ class Statement(message.Message):
 
     The statement binds its whole context, so nothing that was signed for one place is valid in another. Unknown fields
     are refused: a recipient must understand all that it is held to.
+
+    Lengths count characters (Unicode code points). No text is blank, or holds control characters or U+2028 and U+2029,
+    except that reasons, remarks, explanations, questions and answers may have line feeds and tabs. Codes of countries and
+    languages are checked for their form.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -51,11 +55,15 @@ class Statement(message.Message):
     returns the same receipt for ever; with another envelope it is refused (STATEMENT_ID_REUSED).
     """
     exchange: builtins.str
-    """The origin of the exchange's log, as in `exchange.example/log`. Any other exchange refuses the statement."""
+    """The origin of the exchange's log, as in `exchange.example/log`; at most 200 characters. Any other exchange refuses
+    the statement.
+    """
     sender: builtins.str
-    """The organisation that speaks: the one whose keys signed and whose certificate calls."""
+    """The organisation that speaks: the one whose keys signed and whose certificate calls. Its id in the directory has 1 to
+    63 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends.
+    """
     recipient: builtins.str
-    """The organisation that is spoken to."""
+    """The organisation that is spoken to; another than the sender."""
     case_id: builtins.str
     """The id of the flag that opened the case. Empty in a flag, required in every reply."""
     in_reply_to: builtins.bytes
@@ -68,8 +76,8 @@ class Statement(message.Message):
     """Language of the texts in this statement, a BCP 47 tag such as `id` or `en` (DSA art. 9(2)(c)). Required."""
     @builtins.property
     def issued_at(self) -> timestamp_pb2.Timestamp:
-        """When the sender made the statement, by its own clock. Within 24 h before and 5 min after the exchange's clock,
-        unless the exchange is configured otherwise. No legal clock runs from here.
+        """When the sender made the statement, by its own clock. Required; within 24 h before and 5 min after the exchange's
+        clock, unless the exchange is configured otherwise. No legal clock runs from here.
         """
 
     @builtins.property
@@ -186,7 +194,7 @@ class Flag(message.Message):
 
     @builtins.property
     def requested_actions(self) -> containers.RepeatedScalarFieldContainer[vocabulary_pb2.RequestedAction.ValueType]:
-        """What is asked; 1 to 8, each once."""
+        """What is asked; 1 to 8, each once. PRESERVE and nothing else in a PRESERVATION."""
 
     @builtins.property
     def jurisdictions(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -302,11 +310,12 @@ class Target(message.Message):
     """What it is. Required."""
     url: builtins.str
     """The address exactly as the authority gives it, kept verbatim as evidence; an absolute http or https URL of at most
-    4,096 characters. Required for URL and PAGE.
+    4,096 characters. Required for URL and PAGE. Characters outside ASCII may stand as given.
     """
     identifier: builtins.str
     """The platform's own id, which survives renaming; or the thing itself where it is an address: domain name, IP address,
-    e-mail address, telephone number, hashtag, search term. At most 500 characters. Required for those kinds.
+    e-mail address, telephone number, hashtag, search term. At most 500 characters. Required for those kinds. A domain
+    name has two labels or more, in Unicode or punycode.
     """
     handle: builtins.str
     """The public name, as in `@name`. At most 200 characters."""
@@ -357,7 +366,9 @@ class ContentHash(message.Message):
     algorithm: vocabulary_pb2.HashAlgorithm.ValueType
     """By which algorithm. Required."""
     value: builtins.str
-    """The value in the algorithm's usual text form, hex where it has one; at most 8,192 characters. Required."""
+    """The value in the algorithm's usual text form; at most 8,192 characters. Required. SHA-256 and PDQ: 64 hexadecimal
+    digits, SHA-1: 40, MD5: 32.
+    """
     def __init__(
         self,
         *,
@@ -453,7 +464,7 @@ class Evidence(message.Message):
     size_bytes: builtins.int
     """Size in bytes."""
     media_type: builtins.str
-    """IANA media type, as in `application/pdf`. At most 100 characters."""
+    """IANA media type in lower case, as in `application/pdf`. At most 100 characters."""
     description: builtins.str
     """What it shows. Required; at most 1,000 characters."""
     def __init__(
@@ -509,9 +520,9 @@ class BatchReference(message.Message):
     id: builtins.str
     """The list's name or number. Required; at most 200 characters."""
     position: builtins.int
-    """This statement's position in the list, from 1."""
+    """This statement's position in the list, from 1 to `count`. Required."""
     count: builtins.int
-    """How many the list holds."""
+    """How many the list holds. Required."""
     manifest_sha256: builtins.bytes
     """SHA-256 of the list as the authority holds it (32 bytes), or empty."""
     def __init__(
@@ -675,7 +686,7 @@ class Decision(message.Message):
     """A remark on the whole, at most 5,000 characters."""
     @builtins.property
     def targets(self) -> containers.RepeatedCompositeFieldContainer[TargetDecision]:
-        """One a target."""
+        """One a target; 1 to 1,000."""
 
     def __init__(
         self,
@@ -731,7 +742,7 @@ class TargetDecision(message.Message):
     user_not_notified_reason: builtins.str
     """Why the user was not told, where not. At most 1,000 characters."""
     duplicate_of: builtins.str
-    """The case that this one repeats. Required with the refusal DUPLICATE."""
+    """The id of the case that this one repeats. Required with the refusal DUPLICATE."""
     @builtins.property
     def effective_at(self) -> timestamp_pb2.Timestamp:
         """When it took effect (DSA art. 9(1))."""
@@ -750,7 +761,7 @@ class TargetDecision(message.Message):
 
     @builtins.property
     def redress(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What the user can do about it, at most 16 of at most 500 characters."""
+        """What the user can do about it: at most 16 lines, none empty, of at most 500 characters."""
 
     @builtins.property
     def preserve_until(self) -> timestamp_pb2.Timestamp:

@@ -38,9 +38,9 @@ class _InstrumentEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Instrument.
     INSTRUMENT_EMERGENCY_ORDER: _Instrument.ValueType  # 5
     """An order where life is in immediate danger (TCO art. 14(5)). Needs a legal basis."""
     INSTRUMENT_PRESERVATION: _Instrument.ValueType  # 6
-    """A demand to preserve evidence, and nothing else (TCO art. 6). Needs a legal basis."""
+    """A demand to preserve evidence (TCO art. 6): the one action asked is PRESERVE. Needs a legal basis."""
     INSTRUMENT_REINSTATEMENT: _Instrument.ValueType  # 7
-    """A demand or order to restore what was restricted (PM art. 20, normalisasi)."""
+    """A demand or order to restore what was restricted (PM art. 20, normalisasi). Needs a legal basis."""
 
 class Instrument(_Instrument, metaclass=_InstrumentEnumTypeWrapper):
     """What an authority asks with, which fixes its legal effect. A platform tells at a glance whether it must or may act."""
@@ -58,9 +58,9 @@ INSTRUMENT_COURT_ORDER: Instrument.ValueType  # 4
 INSTRUMENT_EMERGENCY_ORDER: Instrument.ValueType  # 5
 """An order where life is in immediate danger (TCO art. 14(5)). Needs a legal basis."""
 INSTRUMENT_PRESERVATION: Instrument.ValueType  # 6
-"""A demand to preserve evidence, and nothing else (TCO art. 6). Needs a legal basis."""
+"""A demand to preserve evidence (TCO art. 6): the one action asked is PRESERVE. Needs a legal basis."""
 INSTRUMENT_REINSTATEMENT: Instrument.ValueType  # 7
-"""A demand or order to restore what was restricted (PM art. 20, normalisasi)."""
+"""A demand or order to restore what was restricted (PM art. 20, normalisasi). Needs a legal basis."""
 
 class _Urgency:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -481,8 +481,8 @@ class _TargetKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_TargetKind.
     """A code repository or other collection of files."""
 
 class TargetKind(_TargetKind, metaclass=_TargetKindEnumTypeWrapper):
-    """What a target is. Order the smallest that is enough; whole accounts, channels, groups and domains need a reason why
-    less is not enough (`proportionality`).
+    """What a target is. Order the smallest that is enough. Whole accounts, channels and groups should have a reason why less
+    is not enough (`proportionality`); whole domains and IP addresses must.
     """
 
 TARGET_KIND_UNSPECIFIED: TargetKind.ValueType  # 0
