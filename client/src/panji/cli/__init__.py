@@ -1,0 +1,40 @@
+"""The command line ``panji``: everything a participant does by hand or from a script."""
+
+from __future__ import annotations
+
+import typer
+
+from panji.cli.answers import add_to as add_answers
+from panji.cli.boundary import EXIT_CODES, CommandLine
+from panji.cli.cases import add_to as add_cases
+from panji.cli.flags import add_to as add_flags
+from panji.cli.importing import add_to as add_importing
+from panji.cli.receipts import add_to as add_receipts
+from panji.cli.setup import add_to as add_setup
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="panji",
+    cls=CommandLine,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=f"The government channel between authorities and platforms.\n\n{EXIT_CODES}",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _start(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+for add_to in (add_setup, add_flags, add_importing, add_answers, add_cases, add_receipts):
+    add_to(app)
+
+
+def main() -> None:
+    """Run the command line; the process ends with one of the documented exit codes."""
+    app()

@@ -1,0 +1,106 @@
+"""What several commands share: options, the way to the exchange, and words of vocabularies."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from panji.client import Client
+from panji.errors import ConfigError, InputError, TransportError
+from panji.profile import Profile
+
+_E = TypeVar("_E", bound=IntEnum)
+_MAX_LISTED = 400  # characters of a list of names in the help of an option
+
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option("--profile", "-p", envvar="PANJI_PROFILE", show_default=False, help="Who you are: a profile.toml."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, and nothing else.")]
+TestOption = Annotated[bool, typer.Option("--test", help="A drill: it never touches a real case.")]
+LanguageOption = Annotated[str, typer.Option("--language", help="Of the texts: a BCP 47 tag.")]
+
+
+def load_profile(path: Path | None) -> Profile:
+    """Returns the profile of a file.
+
+    Raises:
+        ConfigError: No file is given, or it is wrong.
+    """
+    if path is None:
+        raise ConfigError("profile", "say who you are: --profile FILE, or PANJI_PROFILE in the environment")
+    return Profile.load(path)
+
+
+@contextmanager
+def session(path: Path | None) -> Iterator[Client]:
+    """Connects to the exchange of a profile.
+
+    Raises:
+        ConfigError: The profile is missing or wrong.
+        TransportError: No answer came; the message tells how many signed statements wait in the outbox.
+    """
+    with Client.connect(load_profile(path)) as client:
+        try:
+            yield client
+        except TransportError as error:
+            waiting = len(client.pending())
+            if not waiting:
+                raise
+            hint = f"{waiting} signed and waiting in the outbox; 'panji outbox --send' sends them"
+            raise TransportError(f"{error} ({hint})") from error
+
+
+def member(kind: type[_E]) -> Callable[[Any], _E]:
+    """Returns the parser of an option that takes a name of a vocabulary, in any case, with - or _."""
+
+    def parse(value: Any) -> _E:
+        name = value.name if isinstance(value, kind) else str(value).strip().upper().replace("-", "_")
+        if name not in kind.__members__ or kind[name] == 0:
+            raise typer.BadParameter(f"is none of {', '.join(one.name for one in kind if one)}")
+        return kind[name]
+
+    return parse
+
+
+def name_of(kind: type[IntEnum], help: str = "") -> Any:  # noqa: A002 - as typer has it
+    """Returns the option that takes a name of a vocabulary."""
+    names = ", ".join(one.name for one in kind if one)
+    listed = names if len(names) < _MAX_LISTED else "named as in panji/v1/vocabulary.proto"
+    metavar = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
+    return typer.Option(parser=member(kind), metavar=metavar, show_default=False, help=f"{help} {listed}".strip())
+
+
+def instant(value: Any) -> datetime:
+    """Returns the time that an ISO 8601 text says; UTC where it names no zone."""
+    try:
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter("is no date or time in ISO 8601") from None
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+
+
+def load_object(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file, or on standard input for ``-``.
+
+    Raises:
+        InputError: It can't be read, or is no JSON object.
+    """
+    try:
+        data = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
+        entry = json.loads(data)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path} is no JSON{where}") from None
+    if not isinstance(entry, dict):
+        raise InputError(f"{path} is no JSON object")
+    return entry

@@ -1,0 +1,111 @@
+"""What commands print: one JSON object a line for programs, or text and tables for people.
+
+What others wrote reaches a terminal only through :func:`safe`: no control character, nothing that turns the direction
+of writing, and no markup is interpreted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+_BREAKS = re.compile("[\t\n]")
+_PIPE_WIDTH = 160  # of tables that go to no terminal
+
+
+def safe(text: object, *, lines: bool = False) -> str:
+    r"""Returns a text in which every character that could play with a terminal is written out, as in ``\x1b``.
+
+    Args:
+        text: Anything; content of statements, names of files, messages of errors.
+        lines: Leave line feeds and tabs as they are.
+    """
+    cleaned = _UNSAFE.sub(_written_out, str(text))
+    return cleaned if lines else _BREAKS.sub(_written_out, cleaned)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 - a table
+    """Returns a value as JSON has it: names of vocabularies, hex digests, UTC times, objects with all their fields."""
+    match value:
+        case Enum():
+            return value.value if isinstance(value, str) else value.name
+        case bytes():
+            return value.hex()
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case Path():
+            return str(value)
+        case tuple() | list() | frozenset():
+            return [plain(one) for one in value]
+        case dict():
+            return {name: plain(one) for name, one in value.items()}
+        case _ if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case _:
+            return value
+
+
+def table(*columns: str, rows: Iterable[Sequence[object]] = (), title: str = "") -> Table:
+    """Returns a table; every cell is made safe."""
+    made = Table(title=Text(safe(title)) if title else None, title_justify="left")
+    for name in columns:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(safe(cell)) for cell in row))
+    return made
+
+
+class Output:
+    """Standard output and standard error of one command."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        width = None if sys.stdout.isatty() else _PIPE_WIDTH
+        self._console = Console(width=width, markup=False, highlight=False, emoji=False)
+        self.errors = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def record(self, record: Mapping[str, Any], human: str | RenderableType = "") -> None:
+        """Print one record: as a line of JSON, or what people read instead, where there is anything."""
+        if self.as_json:
+            # ASCII only, so that nothing in it means anything to a terminal; DEL is the one that JSON leaves.
+            print(json.dumps(plain(dict(record))).replace("\x7f", "\\u007f"), flush=True)  # noqa: T201 - its purpose
+        elif human:
+            self.show(human)
+
+    def show(self, human: str | RenderableType) -> None:
+        """Print what only people read; with ``--json``, nothing."""
+        if not self.as_json:
+            self._console.print(Text(safe(human, lines=True)) if isinstance(human, str) else human, soft_wrap=True)
+
+    def error(self, record: Mapping[str, Any]) -> None:
+        """Print an error, on standard error."""
+        if self.as_json:
+            print(json.dumps(plain(dict(record))).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)  # noqa: T201
+            return
+        error = record["error"]
+        reason = error["reason"] + (", retryable" if error["retryable"] else "")
+        self.errors.print(Text(f"error: {safe(error['message'])} [{reason}]"))
+        for one in error["violations"]:
+            self.errors.print(Text(f"  {safe(one['field'])}: {safe(one['description'])}"))

@@ -1,0 +1,147 @@
+"""Proof: ``panji receipt export``, ``panji receipt verify`` and ``panji checkpoint``."""
+
+import base64
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from panji.cli.common import JsonOption, ProfileOption, load_profile, session
+from panji.cli.output import Output, plain
+from panji.client import Client
+from panji.core import envelope as dsse
+from panji.core import receipt as receipts
+from panji.core.directory import parse_directory
+from panji.core.note import NoteVerifier
+from panji.core.statements import Statement
+from panji.errors import InputError, NoteError, Reason, RefusedError, SignatureError
+from panji.session import Verified
+from panji.wire.envelopes import parse_envelope
+from panji.wire.receipts import encode_receipt, parse_receipt
+from panji.wire.statements import parse_statement
+
+ENVELOPE_SUFFIX = ".envelope"
+RECEIPT_SUFFIX = ".receipt"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("checkpoint")(checkpoint)
+    group = typer.Typer(help="Receipts: proof for the court, checkable offline.")
+    group.command("export")(export)
+    group.command("verify")(verify)
+    app.add_typer(group, name="receipt")
+
+
+def checkpoint(profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Show the log's newest head, verified against the one seen before."""
+    with session(profile) as client:
+        head = client.checkpoint()
+    record = {"type": "checkpoint", "origin": head.origin, "size": head.size, "root": head.root}
+    Output(as_json=json).record(record, f"{head.origin}\n{head.size}\n{base64.b64encode(head.root).decode()}")
+
+
+def export(
+    *,
+    identifier: Annotated[str, typer.Argument(help="Id of a case, for all of its statements, or of one statement.")],
+    directory: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write envelopes and receipts to files, which prove a statement to anyone who has the log's key."""
+    with session(profile) as client:
+        found = _statements(client, identifier)
+    out = Output(as_json=json)
+    directory.mkdir(parents=True, exist_ok=True)
+    for one in found:
+        base = directory / one.statement.id
+        paths = [base.with_name(base.name + suffix) for suffix in (ENVELOPE_SUFFIX, RECEIPT_SUFFIX)]
+        for path, content in zip(paths, (one.envelope, encode_receipt(one.receipt)), strict=True):
+            path.write_bytes(content)
+        record = {"type": "export", "statement_id": one.statement.id, "kind": one.statement.kind}
+        out.record(record | {"envelope": paths[0], "receipt": paths[1]}, f"{one.statement.kind}: {paths[1]}")
+
+
+def _statements(client: Client, identifier: str) -> tuple[Verified, ...]:
+    try:
+        return client.case(identifier).statements
+    except RefusedError as refusal:
+        if refusal.reason is not Reason.CASE_NOT_FOUND:
+            raise
+        # A reply has an id of its own, which names no case: look through ours.
+        for test in (False, True):
+            for case in client.cases(test=test):
+                for one in case.statements:
+                    if one.statement.id == identifier:
+                        return (one,)
+        raise
+
+
+def verify(
+    *,
+    receipt: Annotated[Path, typer.Argument(help="The receipt's file.")],
+    envelope: Annotated[Path | None, typer.Option(help="The envelope's file. [beside the receipt]")] = None,
+    log_key: Annotated[str, typer.Option(envvar="PANJI_LOG_KEY", help="The log's verifier key. [the profile's]")] = "",
+    directory: Annotated[
+        Path | None, typer.Option(help="A directory.toml: checks the sender's signatures, too. [the profile's]")
+    ] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check offline that a statement is in the log: its envelope, its receipt and the log's key are all it takes."""
+    if not log_key:
+        known = load_profile(profile)
+        log_key, directory = known.log_key, directory or known.directory
+    try:
+        log = NoteVerifier.parse(log_key)
+    except NoteError as error:
+        raise InputError(f"--log-key is no verifier key: {error}") from error
+    data = _bytes(envelope or receipt.with_suffix(ENVELOPE_SUFFIX))
+    digest = dsse.digest(data)
+    proven = receipts.verify(parse_receipt(_bytes(receipt)), digest, log)
+    statement = parse_statement(parse_envelope(data).payload, strict=False)
+    signers = _signers(data, statement, proven.receipt, directory) if directory is not None else None
+    _show(Output(as_json=json), statement, proven, signers)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _signers(data: bytes, statement: Statement, receipt: receipts.Receipt, directory: Path) -> list[str]:
+    known = parse_directory(_bytes(directory).decode("utf-8", "replace"))
+    sender = known.organisation(statement.sender)
+    if sender is None:
+        raise SignatureError(f"the directory does not know {statement.sender}, the sender")
+    keys = known.keys(sender.id, receipt.received_at)
+    return [key.keyid for key in dsse.verify(parse_envelope(data), keys, sender.threshold)]
+
+
+def _show(out: Output, statement: Statement, proven: receipts.VerifiedReceipt, signers: list[str] | None) -> None:
+    it, head = proven.receipt, proven.checkpoint
+    record = {
+        "type": "receipt",
+        "verified": True,
+        "statement_id": statement.id,
+        "kind": it.kind,
+        "sender": statement.sender,
+        "recipient": it.recipient,
+        "sequence": it.sequence,
+        "received_at": it.received_at,
+        "digest": it.digest,
+        "index": it.index,
+        "origin": head.origin,
+        "log_size": head.size,
+        "root": head.root,
+        "signers": signers,
+    }
+    signed = "not checked: give --directory" if signers is None else f"by {len(signers)} of the sender's keys"
+    out.record(
+        record,
+        f"Verified: {it.kind} {statement.id}, SHA-256 {it.digest.hex()},\n"
+        f"is entry {it.index} of {head.origin} since {plain(it.received_at)} (log of {head.size}).\n"
+        f"From {statement.sender} to {it.recipient}, number {it.sequence} there. Signature {signed}.",
+    )

@@ -1,0 +1,110 @@
+"""Statements and cases as records with stable names, and in a line for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from panji.cli.output import plain
+from panji.core.statements import (
+    Acknowledgement,
+    ClarificationAnswer,
+    ClarificationRequest,
+    Correspondence,
+    Decision,
+    Flag,
+    Withdrawal,
+)
+from panji.core.vocabulary import RefusalReason
+
+if TYPE_CHECKING:
+    from panji.core.case import Case
+    from panji.core.statements import Target
+    from panji.session import Signed, Verified, VerifiedCase
+
+_FRAME = ("id", "sender", "recipient", "issued_at", "language", "test", "in_reply_to")
+_RECEIPT = ("digest", "recipient", "sequence", "received_at", "index")
+_CASE = ("id", "authority", "platform", "test", "instrument", "category", "sub_category", "urgency", "state")
+_TIMES = ("opened_at", "updated_at")
+
+
+def statement_record(one: Signed | Verified) -> dict[str, Any]:
+    """Returns a statement: its frame, its body, and what proves it (``receipt`` is null until there is one)."""
+    receipt = getattr(one, "receipt", None)
+    record: dict[str, Any] = {"type": "statement", "kind": one.statement.kind, "case_id": one.statement.case}
+    record |= {name: getattr(one.statement, name) for name in _FRAME}
+    record |= {"digest": one.digest, "signers": getattr(one, "signers", ()), "body": one.statement.body}
+    proof = None if receipt is None else {name: getattr(receipt, name) for name in _RECEIPT}
+    plain_record: dict[str, Any] = plain(record | {"receipt": proof})
+    return plain_record
+
+
+def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any]:
+    """Returns a case with its targets, and with its statements where they are wanted."""
+    case, flag = one.case, one.statements[0].statement.body
+    named = flag.targets if isinstance(flag, Flag) else ()
+    record: dict[str, Any] = {"type": "case"} | {name: getattr(case, name) for name in (*_CASE, *_TIMES)}
+    record["targets"] = [
+        {"target": position, "kind": target.kind, "locator": locator(target), **plain(status)}
+        for position, (target, status) in enumerate(zip(named, case.targets, strict=True), 1)
+    ]
+    if statements:
+        record["statements"] = [statement_record(each) for each in one.statements]
+    plain_record: dict[str, Any] = plain(record)
+    return plain_record
+
+
+def locator(target: Target) -> str:
+    """Returns where a target is, in one text."""
+    hashes = [one.value for one in target.hashes]
+    return target.url or target.identifier or target.handle or (hashes[0] if hashes else "")
+
+
+def subject(case: Case) -> str:
+    """Returns what a case is about: its sub-category where it has one, which names the category too."""
+    return (case.sub_category or case.category).name
+
+
+def summary(one: Signed | Verified) -> str:  # noqa: PLR0911 - a table
+    """Returns what a statement says, in one line."""
+    match one.statement.body:
+        case Flag() as flag:
+            first = locator(flag.targets[0])
+            more = f" and {len(flag.targets) - 1} more" if len(flag.targets) > 1 else ""
+            return f"{flag.instrument.name} {(flag.sub_category or flag.category).name}: {first}{more}"
+        case Withdrawal(reasons=reasons, targets=targets):
+            return f"{_targets(targets) or 'all open targets'}: {reasons}"
+        case Acknowledgement(level=level, note=note):
+            return f"{level.name}{': ' if note else ''}{note}"
+        case ClarificationRequest(questions=questions):
+            return "; ".join(
+                f"{_targets(each.targets)}{' ' if each.targets else ''}{each.reason.name}: {each.text}"
+                for each in questions
+            )
+        case ClarificationAnswer(text=text):
+            return text
+        case Decision(targets=decided):
+            return "; ".join(f"{each.target} {_outcome(each.outcome.name, each.refusal)}" for each in decided)
+        case Correspondence(subject=about, text=text):
+            return f"{about}: {text}"
+
+
+def _targets(positions: tuple[int, ...]) -> str:
+    return f"targets {', '.join(map(str, positions))}" if positions else ""
+
+
+def _outcome(outcome: str, refusal: RefusalReason) -> str:
+    return f"{outcome} ({refusal.name})" if refusal is not RefusalReason.UNSPECIFIED else outcome
+
+
+def line(one: Verified) -> str:
+    """Returns a statement in one line: when, what, from whom, on which case."""
+    it, receipt = one.statement, one.receipt
+    drill = " [test]" if it.test else ""
+    when = receipt.received_at.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{when} #{receipt.sequence} {it.kind.value}{drill} from {it.sender}, case {it.case}: {summary(one)}"
+
+
+def accepted(one: Verified) -> str:
+    """Returns the sentence that tells a sender that the exchange has it."""
+    it, receipt = one.statement, one.receipt
+    return f"{it.kind.value} {it.id} accepted: case {it.case}, log index {receipt.index}, {plain(receipt.received_at)}"

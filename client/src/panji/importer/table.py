@@ -1,0 +1,149 @@
+"""CSV (RFC 4180, UTF-8, comma or semicolon): one target a row, with a header.
+
+Rows that have the same text in the column ``flag`` make one flag; a row without makes a flag of its own. What belongs
+to the flag stands in its first row, and may be repeated in the others or left empty there.
+
+=======================  ==============================================================================================
+columns of the flag      ``flag`` (its name in the file), ``instrument``, ``category``, ``sub_category``, ``urgency``,
+                         ``reasons``, ``reference``, ``good_faith`` (yes or no), ``proportionality``, ``redress``,
+                         ``respond_by``, ``expires_at``, ``language``
+lists, split at ``;``    ``requested_actions``, ``legal_basis`` (``ID: UU ITE, art. 27(2)``), ``jurisdictions``
+who issues               ``authority_name``, ``authority_kind``, ``authority_jurisdiction``, ``authority_contact``
+who decided              ``deciding_name``, ``deciding_kind``, ``deciding_document_number``, ``deciding_document_date``
+columns of the target    ``kind``, ``url``, ``identifier``, ``handle``, ``parent_identifier``, ``observed_at``,
+                         ``content_language``, ``locator_note``, ``snapshot_sha256``, ``sha256`` (of the media)
+=======================  ==============================================================================================
+
+Words and times are written as in :mod:`panji.importer.records`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from panji.errors import InputError, Violation
+from panji.importer import records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from panji.importer.rows import Draft
+
+_PLAIN: tuple[str, ...] = (
+    *("instrument", "category", "sub_category", "urgency", "reasons", "reference"),
+    *("good_faith", "proportionality", "redress", "respond_by", "expires_at", "language"),
+)
+_LISTS = ("requested_actions", "legal_basis", "jurisdictions")
+_NESTED = {"authority": "issuing_authority", "deciding": "deciding_body"}
+_PARTS: tuple[str, ...] = (
+    *("authority_name", "authority_kind", "authority_jurisdiction", "authority_contact"),
+    *("deciding_name", "deciding_kind", "deciding_document_number", "deciding_document_date"),
+)
+_TARGET: tuple[str, ...] = (
+    *("kind", "url", "identifier", "handle", "parent_identifier"),
+    *("observed_at", "content_language", "locator_note", "snapshot_sha256"),
+)
+
+FLAG_COLUMNS = (*_PLAIN, *_LISTS, *_PARTS)
+"""Columns that say something of the whole flag."""
+COLUMNS = frozenset({"flag", "sha256", *FLAG_COLUMNS, *_TARGET})
+"""All columns that a file may have."""
+
+_TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+@dataclass
+class _Group:
+    """The rows of one flag."""
+
+    number: int
+    cells: dict[str, str] = field(default_factory=dict)
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+
+def drafts(text: str) -> Iterator[Draft]:
+    """Read the rows of a file.
+
+    Raises:
+        InputError: The header is missing, or has a column that is unknown or stands twice.
+    """
+    groups: dict[str, _Group] = {}
+    for number, cells, violation in _rows(text):
+        name = cells.get("flag", "")
+        group = groups.setdefault(name or f"\n{number}", _Group(number))
+        if violation is not None:
+            group.violations.append(violation)
+            continue
+        here = f"line {number}"
+        for column in FLAG_COLUMNS:
+            value = cells.get(column, "")
+            if value and group.cells.setdefault(column, value) != value:
+                group.violations.append(Violation(column, f"at {here} is not what the flag's first row says"))
+        group.targets.append(_target(cells))
+    for name, group in groups.items():
+        yield _draft("" if name.startswith("\n") else name, group)
+
+
+def _rows(text: str) -> Iterator[tuple[int, dict[str, str], Violation | None]]:
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
+    header = [name.strip().lower() for name in next(reader, [])]
+    _check(header)
+    while True:
+        number = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, {}, Violation("line", f"is no CSV: {error}")
+            continue
+        if not any(cell.strip() for cell in row):
+            continue
+        cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+        surplus = Violation("line", "has more cells than the header") if len(row) > len(header) else None
+        yield number, cells, surplus
+
+
+def _check(header: list[str]) -> None:
+    if not header:
+        raise InputError("the file is empty: a CSV file begins with its header")
+    violations = [Violation(repr(name), "is no column of an import") for name in header if name not in COLUMNS]
+    violations += [Violation(name, "stands twice") for name in sorted(set(header)) if header.count(name) > 1]
+    if not violations and "kind" not in header:
+        violations = [Violation("kind", "is required: each row names a target")]
+    if violations:
+        raise InputError("the header of the CSV file is wrong", violations)
+
+
+def _target(cells: dict[str, str]) -> dict[str, Any]:
+    target: dict[str, Any] = {name: cells[name] for name in _TARGET if cells.get(name)}
+    if cells.get("sha256"):
+        target["hashes"] = [{"algorithm": "SHA256", "value": cells["sha256"]}]
+    return target
+
+
+def _draft(name: str, group: _Group) -> Draft:
+    entry: dict[str, Any] = {"id": name, "targets": group.targets}
+    entry |= {column: group.cells[column] for column in _PLAIN if column in group.cells}
+    if "good_faith" in entry:
+        entry["good_faith"] = _TRUTH.get(entry["good_faith"].lower(), entry["good_faith"])
+    for column in _LISTS:
+        entry[column] = [one.strip() for one in group.cells.get(column, "").split(";") if one.strip()]
+    for column in _PARTS:
+        prefix, _, part = column.partition("_")
+        if column in group.cells:
+            entry.setdefault(_NESTED[prefix], {})[part] = group.cells[column]
+    draft = records.draft(group.number, entry)
+    # A row that is no CSV says nothing of a flag, so nothing else can be missing from it.
+    flag = draft.flag if group.targets else None
+    return replace(
+        draft,
+        flag=flag,
+        violations=(*group.violations, *(draft.violations if flag else ())),
+        targets=len(group.targets),
+    )

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+
+def test_watch_prints_each_statement_once_and_goes_on_where_it_stopped(panji: Any) -> None:
+    first = panji.submit()
+    assert [one["id"] for one in panji.records("watch", "--once", by="telegram")] == [first["id"]]
+    second = panji.submit("--test")
+    assert [one["id"] for one in panji.records("watch", "--once", by="telegram")] == [second["id"]]
+    again = panji.records("watch", "--once", "--after", 0, by="telegram")
+    assert [one["receipt"]["sequence"] for one in again] == [1, 2]
+
+
+def test_people_read_a_line_a_statement(panji: Any) -> None:
+    panji.submit("--url", "https://t.me/b", "--test")
+    result = panji("watch", "--once", by="telegram")
+    assert "#1 flag [test] from kominfo" in result.stdout
+    assert "ORDER TERRORISM_PROPAGANDA_OTHER: https://t.me/example and 1 more" in result.stdout
+
+
+def test_content_cannot_play_with_the_terminal(panji: Any) -> None:
+    case = panji.submit("--reasons", "fine")["id"]
+    text = "[bold red]not markup[/] :boom: \u202egpj.exe"
+    panji.records("ask", case, "--text", text, by="telegram")
+    for shown in (panji("watch", "--once").stdout, panji("case", "show", case).stdout):
+        flat = " ".join(shown.replace("│", " ").split())
+        assert "[bold red]not markup[/] :boom: \\u202egpj.exe" in flat.replace("\u2502", " ")
+        assert "\u202e" not in shown
+        assert "\x1b" not in shown
+
+
+def test_every_kind_of_statement_has_its_line(panji: Any) -> None:
+    case = panji.submit()["id"]
+    panji("acknowledge", case, "--note", "Desk 4.", by="telegram")
+    panji("ask", case, "--text", "Which?", "--target", 1, by="telegram")
+    panji("answer", case, "--text", "This one.")
+    panji("decide", case, "--all", "no-action:not-prohibited", "--explanation", "No.", by="telegram")
+    panji("correspond", case, "--subject", "Why", "--text", "Because.", by="telegram")
+    other = panji.submit()["id"]
+    panji("withdraw", other, "--reasons", "Twice.", "--target", 1)
+    seen = panji("watch", "--once").stdout + panji("watch", "--once", by="telegram").stdout
+    for text in (
+        "RECEIVED: Desk 4.",
+        "targets 1 INSUFFICIENT_INFORMATION: Which?",
+        "This one.",
+        "1 NO_ACTION (NOT_PROHIBITED)",
+        "Why: Because.",
+        "targets 1: Twice.",
+    ):
+        assert text in seen
+
+
+def test_cases_are_listed_newest_first_and_filtered(panji: Any) -> None:
+    first, second, drill = panji.submit()["id"], panji.submit()["id"], panji.submit("--test")["id"]
+    panji.records("acknowledge", first, by="telegram")
+    assert [one["id"] for one in panji.records("case", "list")] == [second, first]
+    assert [one["id"] for one in panji.records("case", "list", "--state", "received")] == [first]
+    assert [one["id"] for one in panji.records("case", "list", "--test")] == [drill]
+    assert [one["id"] for one in panji.records("case", "list", "--limit", 1)] == [second]
+    assert panji.records("case", "list", "--category", "gambling") == []
+    assert panji.records("case", "list", "--since", "2999-01-01") == []
+    assert len(panji.records("case", "list", "--since", "2020-01-01T00:00:00+07:00", by="telegram")) == 2
+
+
+def test_people_see_a_table_of_cases(panji: Any) -> None:
+    assert "No cases." in panji("case", "list").stdout
+    case = panji.submit()["id"]
+    shown = panji("case", "list").stdout
+    assert case in shown
+    assert "1, 1 open" in shown
+    panji("decide", case, "--all", "not-found", by="telegram")
+    assert "DECIDED" in panji("case", "list").stdout
+
+
+def test_a_case_shows_its_targets_and_its_timeline(panji: Any) -> None:
+    case = panji.submit("--test")["id"]
+    shown = panji("case", "show", case).stdout
+    assert f"Case {case} (test): SUBMITTED" in shown
+    assert "https://t.me/example" in shown
+    assert "UNSPECIFIED" not in shown
+
+
+def test_a_case_that_is_not_there_is_refused(panji: Any) -> None:
+    error = panji.error("case", "show", "01890a5d-ac96-774b-bcce-b302099a8057", exit_code=3)
+    assert error["reason"] == "CASE_NOT_FOUND"
+
+
+def test_a_time_that_is_none_is_wrong_usage(panji: Any) -> None:
+    assert panji.error("case", "list", "--since", "yesterday", exit_code=2)["reason"] == "USAGE"
+
+
+def test_an_exchange_that_lies_is_told_apart_from_one_that_refuses(panji: Any, exchange: Any) -> None:
+    case, other = panji.submit()["id"], panji.submit()
+    exchange.lie = exchange.feeds["telegram"][other["receipt"]["index"]][0]
+    assert panji.error("case", "show", case, exit_code=4)["reason"] == "VERIFICATION_FAILED"

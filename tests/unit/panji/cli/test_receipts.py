@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from panji.core.keys import PrivateKeySigner
+from panji.core.note import NoteVerifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def exported(panji: Any, tmp_path: Path) -> dict[str, Any]:
+    case = panji.submit()["id"]
+    records: list[dict[str, Any]] = panji.records("receipt", "export", case, "--out", tmp_path / "proof")
+    return records[0]
+
+
+def test_a_receipt_is_verified_with_two_files_and_the_logs_key_and_no_profile(
+    panji: Any, made: Any, exported: dict[str, Any]
+) -> None:
+    (record,) = panji.records("receipt", "verify", exported["receipt"], "--log-key", made.log_key, by="")
+    assert record["verified"]
+    assert (record["sender"], record["index"], record["signers"]) == ("kominfo", 0, None)
+    directory = made.directory / "telegram" / "directory.toml"
+    result = panji("receipt", "verify", exported["receipt"], "--log-key", made.log_key, "--directory", directory, by="")
+    assert "Signature by 1 of the sender's keys" in result.stdout
+
+
+def test_a_profile_gives_the_key_and_the_directory(panji: Any, exported: dict[str, Any]) -> None:
+    (record,) = panji.records("receipt", "verify", exported["receipt"])
+    assert len(record["signers"]) == 1
+
+
+def test_a_changed_envelope_another_log_and_an_unknown_sender_are_caught(
+    panji: Any, made: Any, exported: dict[str, Any], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.envelope"
+    with open(exported["envelope"], "rb") as file:  # noqa: PTH123 - a path as text
+        other.write_bytes(file.read()[:-1] + b"\x00")
+    verify = ("receipt", "verify", exported["receipt"])
+    assert panji.error(*verify, "--envelope", other, exit_code=4)["reason"] == "VERIFICATION_FAILED"
+    stranger = str(NoteVerifier.for_key(made.origin, PrivateKeySigner.generate().public_key))
+    assert panji.error(*verify, "--log-key", stranger, exit_code=4)["reason"] == "VERIFICATION_FAILED"
+    nobody = tmp_path / "directory.toml"
+    nobody.write_text("")
+    assert "does not know kominfo" in panji.error(*verify, "--directory", nobody, exit_code=4)["message"]
+
+
+def test_what_is_no_receipt_no_key_or_no_file_is_invalid_input(
+    panji: Any, exported: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.receipt"
+    broken.write_bytes(b"\xff\xff\xff")
+    panji.error("receipt", "verify", broken, "--envelope", exported["envelope"], exit_code=2)
+    panji.error("receipt", "verify", exported["receipt"], "--log-key", "exchange+0+x", exit_code=2)
+    assert "cannot be read" in panji.error("receipt", "verify", tmp_path / "none", exit_code=2)["message"]
+
+
+def test_without_a_profile_or_a_key_the_configuration_is_missing(panji: Any, exported: dict[str, Any]) -> None:
+    assert panji.error("receipt", "verify", exported["receipt"], by="", exit_code=6)["reason"] == "CONFIG_INVALID"
+
+
+def test_one_statement_of_a_case_is_exported_by_its_own_id(panji: Any, tmp_path: Path) -> None:
+    case = panji.submit("--test")["id"]
+    (reply,) = panji.records("acknowledge", case, by="telegram")
+    records = panji.records("receipt", "export", reply["id"], "--out", tmp_path)
+    assert [one["kind"] for one in records] == ["acknowledgement"]
+    assert len(panji.records("receipt", "export", case, "--out", tmp_path)) == 2
+    unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
+    assert panji.error("receipt", "export", unknown, exit_code=3)["reason"] == "CASE_NOT_FOUND"
+    assert panji.error("receipt", "export", "no id", exit_code=3)["reason"] == "CASE_NOT_FOUND"
+
+
+def test_the_export_of_an_exchange_that_fails_otherwise_fails_with_that(
+    panji: Any, exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from panji.errors import Reason, RefusedError  # noqa: PLC0415 - for this test only
+
+    def refuse(*_: Any) -> None:
+        raise RefusedError(Reason.PARTICIPANT_UNKNOWN, "suspended")
+
+    monkeypatch.setattr(exchange, "call", refuse)
+    assert panji.error("receipt", "export", "x", exit_code=3)["reason"] == "PARTICIPANT_UNKNOWN"
+
+
+def test_the_checkpoint_is_shown(panji: Any, made: Any) -> None:
+    panji.submit()
+    (record,) = panji.records("checkpoint")
+    assert (record["origin"], record["size"]) == (made.origin, 1)
+    assert panji("checkpoint").stdout.splitlines()[:2] == [made.origin, "1"]
