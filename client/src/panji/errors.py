@@ -86,6 +86,8 @@ class Reason(StrEnum):
     SHUTTING_DOWN = "SHUTTING_DOWN"
     STORAGE_FAILED = "STORAGE_FAILED"
     INTERNAL = "INTERNAL"
+    # Never sent: what a client makes of a reason that only a later exchange knows
+    UNRECOGNISED = "UNRECOGNISED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.TARGETS_MISMATCH: ReasonInfo(
         Code.INVALID_ARGUMENT,
         False,
-        "The statement leaves a target out, names one twice, or names one that the flag does not have.",
+        "The decision leaves an open target out, or the statement names one that is not open, or that the flag lacks.",
     ),
     Reason.MOVE_NOT_ALLOWED: ReasonInfo(
         Code.FAILED_PRECONDITION, False, "The case's state does not allow this; the metadata say what would be legal."
@@ -192,6 +194,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
         Code.UNAVAILABLE, True, "The exchange could not make the statement durable and ends; nothing was accepted."
     ),
     Reason.INTERNAL: ReasonInfo(Code.INTERNAL, True, "A defect in the exchange; its audit log has the request id."),
+    Reason.UNRECOGNISED: ReasonInfo(
+        Code.INTERNAL, False, "Made by clients only: a reason that their version does not know; the metadata name it."
+    ),
 }
 """Every reason with its code. The documentation and both ends of the wire are made from this table."""
 

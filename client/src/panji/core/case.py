@@ -9,7 +9,7 @@ statement                by         while the case is                           
 flag                     authority  (none)                                          SUBMITTED
 acknowledgement          platform   SUBMITTED, RECEIVED                             RECEIVED or UNDER_REVIEW, as it says
 clarification_request    platform   SUBMITTED, RECEIVED, UNDER_REVIEW               CLARIFICATION_REQUESTED
-clarification_answer     authority  CLARIFICATION_REQUESTED                         as it was before the request
+clarification_answer     authority  CLARIFICATION_REQUESTED                         RECEIVED or UNDER_REVIEW, as before
 decision                 platform   SUBMITTED … CLARIFICATION_REQUESTED             DECIDED
 withdrawal               authority  SUBMITTED … CLARIFICATION_REQUESTED             WITHDRAWN when no target is left
 correspondence           either     any                                             the same
@@ -28,7 +28,6 @@ from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
     ClarificationRequest,
-    Correspondence,
     Decision,
     Flag,
     Statement,
@@ -51,6 +50,7 @@ from panji.errors import Reason, RefusedError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
 _OPEN = frozenset({CaseState.SUBMITTED, CaseState.RECEIVED, CaseState.UNDER_REVIEW, CaseState.CLARIFICATION_REQUESTED})
@@ -66,6 +66,7 @@ MOVES: dict[Kind, tuple[frozenset[Role], frozenset[CaseState]]] = {
 }
 """Who may say what while the case is in which state. The table above is this one in words."""
 
+_SHOWN = 20  # positions in an error's text
 _REFUSALS = frozenset({Outcome.NO_ACTION, Outcome.NOT_FOUND})
 _LEVEL_OF = {
     CaseState.SUBMITTED: AcknowledgementLevel.UNSPECIFIED,
@@ -153,7 +154,10 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
     Raises:
         RefusedError: NOT_A_PARTY, WRONG_RECIPIENT, TEST_MARKER_MISMATCH, MOVE_NOT_ALLOWED, REPLY_TARGET_UNKNOWN or
             TARGETS_MISMATCH. The case is untouched.
+        TypeError: A flag is no reply.
     """
+    if reply.kind is Kind.FLAG:
+        raise TypeError("a flag is no reply")
     # 1 Is it said by a side of this case that may say it? Stops answers in another platform's name.
     roles, states = MOVES[reply.kind]
     said_by = Role.AUTHORITY if reply.sender == case.authority else Role.PLATFORM
@@ -195,7 +199,8 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:
                 raise _illegal(case, reply.kind)
             return replace(case, state=_STATE_OF[level], level=level)
         case ClarificationRequest(questions=questions):
-            _must_exist(case, (target for question in questions for target in question.targets))
+            named = {target for question in questions for target in question.targets}
+            _refuse_targets("clarification_request.questions", surplus=named - set(range(1, len(case.targets) + 1)))
             level = max(case.level, AcknowledgementLevel.RECEIVED)
             return replace(case, state=CaseState.CLARIFICATION_REQUESTED, level=level, open_question=digest)
         case ClarificationAnswer():
@@ -207,17 +212,14 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:
         case Withdrawal(targets=targets):
             _must_answer(reply, case.flag_digest, "the flag")
             return _withdrawn(case, targets)
-        case Correspondence():
+        case _:  # correspondence changes nothing
             return case
-        case _:
-            raise TypeError("a flag is no reply")
 
 
 def _decided(case: Case, decision: Decision) -> Case:
     named = {decided.target: decided for decided in decision.targets}
-    open_ = {position for position, target in enumerate(case.targets, 1) if target.state is TargetState.OPEN}
-    if len(named) != len(decision.targets) or named.keys() != open_:
-        raise _mismatch("decision.targets", named.keys(), open_)
+    open_ = _open_targets(case)
+    _refuse_targets("decision.targets", left_out=open_ - named.keys(), surplus=named.keys() - open_)
     targets = tuple(
         TargetStatus(
             TargetState.REFUSED if named[position].outcome in _REFUSALS else TargetState.ACTIONED,
@@ -232,10 +234,9 @@ def _decided(case: Case, decision: Decision) -> Case:
 
 
 def _withdrawn(case: Case, positions: Iterable[int]) -> Case:
-    open_ = {position for position, target in enumerate(case.targets, 1) if target.state is TargetState.OPEN}
+    open_ = _open_targets(case)
     taken = set(positions) or open_
-    if not taken <= open_:
-        raise _mismatch("withdrawal.targets", taken, open_)
+    _refuse_targets("withdrawal.targets", surplus=taken - open_)
     targets = tuple(
         TargetStatus(TargetState.WITHDRAWN) if position in taken else target
         for position, target in enumerate(case.targets, 1)
@@ -250,23 +251,23 @@ def _must_answer(reply: Statement, digest: bytes, what: str) -> None:
         raise RefusedError(Reason.REPLY_TARGET_UNKNOWN, f"a {reply.kind} answers {what}, by its envelope's digest")
 
 
-def _must_exist(case: Case, positions: Iterable[int]) -> None:
-    known = set(range(1, len(case.targets) + 1))
-    named = set(positions)
-    if not named <= known:
-        raise _mismatch("clarification_request.questions", named, known)
+def _open_targets(case: Case) -> set[int]:
+    return {position for position, target in enumerate(case.targets, 1) if target.state is TargetState.OPEN}
 
 
-def _mismatch(field: str, named: Iterable[int], wanted: Iterable[int]) -> RefusedError:
-    missing, surplus = sorted(set(wanted) - set(named)), sorted(set(named) - set(wanted))
+def _refuse_targets(
+    field: str, *, left_out: AbstractSet[int] = frozenset(), surplus: AbstractSet[int] = frozenset()
+) -> None:
+    """Refuse a reply whose targets are not those of the case, unless both sets are empty."""
     violations = []
-    if missing:
-        violations.append(Violation(field, f"leave out the open targets {_first(missing)}"))
+    if left_out:
+        violations.append(Violation(field, f"leave out the open targets {_first(left_out)}"))
     if surplus:
-        violations.append(Violation(field, f"name targets that are not open in this case: {_first(surplus)}"))
-    return RefusedError(Reason.TARGETS_MISMATCH, "the targets are not those of the case", violations=violations)
+        violations.append(Violation(field, f"name what is no target here, or none any more: {_first(surplus)}"))
+    if violations:
+        raise RefusedError(Reason.TARGETS_MISMATCH, "the targets are not those of the case", violations=violations)
 
 
-def _first(positions: list[int]) -> str:
-    shown = ", ".join(map(str, positions[:20]))
-    return shown if len(positions) <= 20 else f"{shown} and {len(positions) - 20} more"  # noqa: PLR2004 - fits a line
+def _first(positions: AbstractSet[int]) -> str:
+    shown = ", ".join(map(str, sorted(positions)[:_SHOWN]))
+    return shown if len(positions) <= _SHOWN else f"{shown} and {len(positions) - _SHOWN} more"

@@ -8,7 +8,6 @@ changes, is the edges' business.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from enum import IntEnum
 
+    from panji.core.form import Check
     from panji.core.statements import Flag
 
 _E = TypeVar("_E", bound="IntEnum")
@@ -31,7 +31,8 @@ _E = TypeVar("_E", bound="IntEnum")
 ANY = "*"
 """In an accreditation: every platform."""
 
-_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]+)+")
+_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
+_TEXT = form.line(1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ def _contradictions(organisations: list[Organisation], accreditations: list[Accr
         here = f"organisation[{position}]"
         keyids = [record.key.keyid for record in one.keys]
         for what, values, seen in (
-            ("id", [one.id], seen_ids),
-            ("participant", one.participants, seen_participants),
+            ("id", [one.id] if one.id else [], seen_ids),
+            ("participants", one.participants, seen_participants),
             ("key", keyids, seen_keys),
         ):
             if len(set(values)) != len(values) or seen.intersection(values):
@@ -185,8 +186,7 @@ class _Reader:
         self.violations: list[Violation] = []
 
     def organisation(self, at: str, entry: dict[str, Any]) -> Organisation:
-        identifier = self.text(f"{at}.id", entry.get("id"))
-        self.violations += form.organisation(f"{at}.id", identifier)
+        identifier = self.text(f"{at}.id", entry.get("id"), form.organisation)
         keys = [self.key(f"{at}.key[{n}]", one) for n, one in enumerate(self.tables(entry, "key", at))]
         participants = self.texts(f"{at}.participants", entry.get("participants", []))
         for spiffe in participants:
@@ -211,12 +211,11 @@ class _Reader:
 
     def key(self, at: str, entry: dict[str, Any]) -> KeyRecord | None:
         self.no_more(at, entry, {"spki", "valid_from", "valid_until"})
-        valid_from = self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH
-        valid_until = self.instant(f"{at}.valid_until", entry.get("valid_until"))
+        valid_from, valid_until = self.period(at, entry)
         try:
             spki = base64.b64decode(self.text(f"{at}.spki", entry.get("spki")), validate=True)
             return KeyRecord(PublicKey.from_spki(spki), valid_from, valid_until)
-        except (binascii.Error, PanjiError):
+        except (ValueError, PanjiError):
             self.violations.append(
                 Violation(f"{at}.spki", "is no base64 DER SubjectPublicKeyInfo of an Ed25519 or P-256 key")
             )
@@ -225,11 +224,12 @@ class _Reader:
     def accreditation(self, at: str, entry: dict[str, Any]) -> Accreditation:
         known = {"authority", "platform", "valid_from", "valid_until", "categories", "target_kinds", "instruments"}
         self.no_more(at, entry, known)
+        valid_from, valid_until = self.period(at, entry)
         return Accreditation(
             authority=self.text(f"{at}.authority", entry.get("authority")),
             platform=self.text(f"{at}.platform", entry.get("platform")),
-            valid_from=self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH,
-            valid_until=self.instant(f"{at}.valid_until", entry.get("valid_until")),
+            valid_from=valid_from,
+            valid_until=valid_until,
             categories=frozenset(self.names(f"{at}.categories", entry.get("categories", []), Category)),
             target_kinds=frozenset(self.names(f"{at}.target_kinds", entry.get("target_kinds", []), TargetKind)),
             instruments=frozenset(self.names(f"{at}.instruments", entry.get("instruments", []), Instrument)),
@@ -242,9 +242,10 @@ class _Reader:
         self.violations.append(Violation(f"{at}.{name}" if at else name, f"must be written as [[{name}]] tables"))
         return []
 
-    def text(self, at: str, value: Any) -> str:
+    def text(self, at: str, value: Any, check: Check = _TEXT) -> str:
         if isinstance(value, str) and value:
-            self.violations += form.line(at, value, 1000)
+            if wrong := check(value):
+                self.violations.append(Violation(at, wrong))
             return value
         self.violations.append(Violation(at, "is required, as text"))
         return ""
@@ -256,7 +257,7 @@ class _Reader:
         return []
 
     def role(self, at: str, value: Any) -> Role:
-        if value in set(Role):
+        if isinstance(value, str) and value in set(Role):
             return Role(value)
         self.violations.append(Violation(at, f"must be one of {', '.join(Role)}"))
         return Role.PLATFORM
@@ -268,6 +269,13 @@ class _Reader:
             else:
                 self.violations.append(Violation(at, f"has a name that is no {kind.__name__}"))
 
+    def period(self, at: str, entry: dict[str, Any]) -> tuple[datetime, datetime | None]:
+        valid_from = self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH
+        valid_until = self.instant(f"{at}.valid_until", entry.get("valid_until"))
+        if valid_until is not None and valid_until <= valid_from:
+            self.violations.append(Violation(f"{at}.valid_until", "is not after valid_from"))
+        return valid_from, valid_until
+
     def instant(self, at: str, value: Any, *, required: bool = False) -> datetime | None:
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value
@@ -277,5 +285,6 @@ class _Reader:
 
     def no_more(self, at: str, entry: dict[str, Any], known: set[str]) -> None:
         self.violations += (
-            Violation(f"{at}.{name}" if at else name, "is no key of a directory") for name in entry.keys() - known
+            Violation(f"{at}.{name}" if at else name, "is no key of a directory")
+            for name in sorted(entry.keys() - known)
         )

@@ -257,7 +257,7 @@ class Statement:
     test: bool = False
 
     def __post_init__(self) -> None:
-        violations = list(rules.statement(self))
+        violations = rules.statement(self)
         if violations:
             raise InputError("The statement breaks its form", violations)
 

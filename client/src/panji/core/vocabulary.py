@@ -126,8 +126,8 @@ class SubCategory(IntEnum):
 class TargetKind(IntEnum):
     """What a target is.
 
-    Order the smallest that is enough; whole accounts, channels, groups and domains need a reason why less is
-    not enough (`proportionality`).
+    Order the smallest that is enough. Whole accounts, channels and groups should have a reason why less is not
+    enough (`proportionality`); whole domains and IP addresses must.
     """
 
     UNSPECIFIED = 0

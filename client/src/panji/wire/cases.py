@@ -1,4 +1,4 @@
-"""Cases: the exchange's view as a message, and the filters of a list."""
+"""Cases: the exchange's view of one as a message."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ made once for each message from its descriptor and the dataclass's fields, and a
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from panji.core import statements, vocabulary
+from panji.core.rules import MAX_TARGETS
 from panji.core.statements import KIND_OF, Statement
 from panji.errors import InputError, MalformedError, Violation
 from panji.v1 import statement_pb2
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import IntEnum
 
-    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-_BODY_TYPES = {kind.value: body for body, kind in KIND_OF.items()}
+    Convert: TypeAlias = Callable[[Any], Any]
+
+_ENOUGH = MAX_TARGETS + 1  # no list of messages may be so long: the rules refuse it without the rest being read
+_FRAME: dict[str, Any] = {"id": "", "exchange": "", "sender": "", "recipient": "", "language": "", "issued_at": None}
 
 
 def parse_statement(payload: bytes, *, strict: bool = True) -> Statement:
@@ -52,87 +56,120 @@ def parse_statement(payload: bytes, *, strict: bool = True) -> Statement:
     kind = message.WhichOneof("body")
     if kind is None:
         raise InputError("The statement breaks its form", [Violation("body", "is required")])
-    values: dict[str, Any] = {
-        name: read(value) for name, read, value in _set_fields(message, _FRAME) if name not in _BODY_TYPES
-    }
-    frame = {"id": "", "exchange": "", "sender": "", "recipient": "", "language": "", "issued_at": None}
-    return Statement(**(frame | values), body=_TO_VALUE[_BODY_TYPES[kind]](getattr(message, kind)))
+    values = _FRAME.copy()
+    for field, content in message.ListFields():
+        name, read = _STATEMENT_READERS[field.number]
+        values[name] = content if read is None else read(content)
+    values["body"] = values.pop(kind)
+    return Statement(**values)
 
 
 def encode_statement(statement: Statement) -> bytes:
     """Returns the payload bytes of a statement: what is signed and travels."""
-    message = statement_pb2.Statement(**_arguments(statement, skip="body"))
-    getattr(message, statement.kind.value).CopyFrom(_to_message(statement.body))
-    payload: bytes = message.SerializeToString(deterministic=True)
+    arguments = _write(statement, _STATEMENT_WRITERS)
+    arguments[statement.kind.value] = _TO_MESSAGE[type(statement.body)](statement.body)
+    payload: bytes = statement_pb2.Statement(**arguments).SerializeToString(deterministic=True)
     return payload
 
 
-# From messages to values: a table of readers for each message, made once from descriptors.
+# From messages to values: what reads each field, made once from the descriptors. No reader: the content is the value.
 
 
-def _set_fields(message: Message, readers: dict[str, Callable[[Any], Any]]) -> Any:
-    for descriptor, value in message.ListFields():
-        name = descriptor.name
-        yield name, readers[name], value
+class _Known(dict[int, "IntEnum"]):
+    """The members of a vocabulary by number. An unknown number stays an int, and the rules refuse it."""
+
+    def __missing__(self, number: int) -> int:
+        return number
 
 
-def _reader(field: FieldDescriptor) -> Callable[[Any], Any]:
-    one = _reader_of_one(field)
-    if field.is_repeated:
-        return (tuple) if one is _same else lambda values: tuple([one(value) for value in values])
-    return one
+def _readers(descriptor: Descriptor) -> dict[int, tuple[str, Convert | None]]:
+    return {field.number: (field.name, _reader(field)) for field in descriptor.fields}
 
 
-def _reader_of_one(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _reader(field: FieldDescriptor) -> Convert | None:
+    read = _reader_of_one(field)
+    if not field.is_repeated:
+        return read
+    return tuple if read is None else lambda contents: tuple(map(read, contents[:_ENOUGH]))
+
+
+def _reader_of_one(field: FieldDescriptor) -> Convert | None:
     if field.enum_type is not None:
-        known: dict[int, IntEnum] = getattr(vocabulary, field.enum_type.name)._value2member_map_
-        return lambda value: known.get(value, value)  # an unknown number stays an int, and the rules refuse it
+        return _Known({int(member): member for member in getattr(vocabulary, field.enum_type.name)}).__getitem__
     if field.message_type is None:
-        return _same
+        return None
     if field.message_type is Timestamp.DESCRIPTOR:
         return to_datetime
     return _TO_VALUE[getattr(statements, field.message_type.name)]
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-def _zero(field: FieldDescriptor) -> Any:
+def _absent(field: FieldDescriptor) -> Any:
     """What an absent field of the message becomes, where the dataclass has no default of its own."""
     if field.is_repeated:
         return ()
+    read = _reader_of_one(field)
     if field.message_type is None:
-        return _reader_of_one(field)(field.default_value)
-    if field.message_type is Timestamp.DESCRIPTOR:
+        return field.default_value if read is None else read(field.default_value)
+    if field.message_type is Timestamp.DESCRIPTOR or read is None:
         return None
-    name = field.message_type.name
-    return _TO_VALUE[getattr(statements, name)](getattr(statement_pb2, name)())
+    return read(getattr(statement_pb2, field.message_type.name)())
 
 
-def _converter(body: type) -> Callable[[Message], Any]:
+def _to_value(body: type) -> Convert:
     descriptor = statement_pb2.DESCRIPTOR.message_types_by_name[body.__name__]
-    fields = {field.name for field in dataclasses.fields(body)}
-    if fields != set(descriptor.fields_by_name):
-        raise TypeError(f"{body.__name__} and its message differ in {fields ^ set(descriptor.fields_by_name)}")
-    readers = {name: _reader(field) for name, field in descriptor.fields_by_name.items()}
-    required = {
-        field.name: _zero(descriptor.fields_by_name[field.name])
-        for field in dataclasses.fields(body)
+    fields = dataclasses.fields(body)
+    if difference := {field.name for field in fields} ^ set(descriptor.fields_by_name):
+        raise TypeError(f"{body.__name__} and its message differ in {difference}")
+    readers = _readers(descriptor)
+    absent = {
+        field.name: _absent(descriptor.fields_by_name[field.name])
+        for field in fields
         if field.default is dataclasses.MISSING
     }
 
     def convert(message: Message) -> Any:
-        values = required.copy()
-        for field, value in message.ListFields():
-            name = field.name
-            values[name] = readers[name](value)
+        values = absent.copy()
+        for field, content in message.ListFields():
+            name, read = readers[field.number]
+            values[name] = content if read is None else read(content)
         return body(**values)
 
     return convert
 
 
-_TO_VALUE: dict[type, Callable[[Message], Any]] = {}
+# From values to messages: what writes each field. No writer: the value is the content.
+
+
+def _write(value: Any, writers: list[tuple[str, Convert | None]]) -> dict[str, Any]:
+    arguments = {}
+    for name, write in writers:
+        content = getattr(value, name)
+        if content:
+            arguments[name] = content if write is None else write(content)
+    return arguments
+
+
+def _writers(descriptor: Descriptor) -> list[tuple[str, Convert | None]]:
+    return [(field.name, _writer(field)) for field in descriptor.fields if field.containing_oneof is None]
+
+
+def _writer(field: FieldDescriptor) -> Convert | None:
+    if field.message_type is None:
+        return None
+    if field.message_type is Timestamp.DESCRIPTOR:
+        return to_timestamp
+    write = _TO_MESSAGE[getattr(statements, field.message_type.name)]
+    return (lambda values: [write(value) for value in values]) if field.is_repeated else write
+
+
+def _to_message(body: type) -> Convert:
+    message: Callable[..., Message] = getattr(statement_pb2, body.__name__)
+    writers = _writers(statement_pb2.DESCRIPTOR.message_types_by_name[body.__name__])
+    return lambda value: message(**_write(value, writers))
+
+
+_TO_VALUE: dict[type, Convert] = {}
+_TO_MESSAGE: dict[type, Convert] = {}
 for _type in (
     statements.LegalBasis,
     statements.ContentHash,
@@ -145,33 +182,8 @@ for _type in (
     statements.Question,
     statements.TargetDecision,
     *KIND_OF,
-):
-    _TO_VALUE[_type] = _converter(_type)
-_FRAME = {field.name: _reader(field) for field in statement_pb2.Statement.DESCRIPTOR.fields}
-
-
-# From values to messages.
-
-
-def _arguments(value: Any, skip: str = "") -> dict[str, Any]:
-    return {
-        field.name: _argument(item)
-        for field in dataclasses.fields(value)
-        if field.name != skip and (item := getattr(value, field.name)) is not None
-    }
-
-
-def _argument(item: Any) -> Any:
-    if isinstance(item, tuple):
-        return [_argument(one) for one in item]
-    if dataclasses.is_dataclass(item):
-        return _to_message(item)
-    if hasattr(item, "tzinfo"):
-        return to_timestamp(item)
-    return item
-
-
-def _to_message(value: Any) -> Message:
-    message_type = getattr(statement_pb2, type(value).__name__)
-    message: Message = message_type(**_arguments(value))
-    return message
+):  # parts before the wholes that hold them
+    _TO_VALUE[_type] = _to_value(_type)
+    _TO_MESSAGE[_type] = _to_message(_type)
+_STATEMENT_READERS = _readers(statement_pb2.Statement.DESCRIPTOR)
+_STATEMENT_WRITERS = _writers(statement_pb2.Statement.DESCRIPTOR)

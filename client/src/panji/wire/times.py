@@ -22,7 +22,7 @@ def to_datetime(message: Timestamp) -> datetime:
     if not 0 <= message.nanos < _NANOS:
         raise MalformedError("a timestamp's nanos are outside of a second")
     try:
-        return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+        return _EPOCH + timedelta(0, message.seconds, message.nanos // 1000)
     except OverflowError:
         raise MalformedError("a timestamp is outside the years 1 to 9999") from None
 

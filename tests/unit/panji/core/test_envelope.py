@@ -77,7 +77,7 @@ def test_an_unknown_key_that_claims_a_trusted_keyid_is_refused() -> None:
         envelope.verify(forged, TRUSTED)
 
 
-@pytest.mark.parametrize("keyid", ["", "nonsense", BUDI.public_key.keyid])
+@pytest.mark.parametrize("keyid", ["", "nonsense", BUDI.public_key.keyid], ids=["none", "nonsense", "another"])
 def test_a_wrong_or_missing_keyid_does_not_hide_a_valid_signature(keyid: str) -> None:
     signed = envelope.sign(b"payload", [ALICE])
     hinted = replace(signed, signatures=(Signature(signed.signatures[0].sig, keyid),))

@@ -1,0 +1,661 @@
+"""The reference client: :class:`Client` for threads, :class:`AsyncClient` for asyncio, with the same methods.
+
+Both carry out :mod:`panji.operations`; what they return has been verified (:mod:`panji.session` says against what).
+Every method raises
+
+* :class:`~panji.errors.InputError` for what breaks a rule before anything is sent,
+* :class:`~panji.errors.RefusedError` when the exchange says no, with a reason,
+* :class:`~panji.errors.TransportError` when nobody answered: what was submitted stays in the outbox, and sending it
+  again is safe,
+* :class:`~panji.errors.VerificationError` when the exchange's answer does not prove what it claims,
+* :class:`~panji.errors.ConfigError` when a file of the profile is missing, wrong or cannot be written.
+
+UNAVAILABLE is retried underneath, up to five times (:data:`panji.tls.CHANNEL_OPTIONS`); a refusal that says when to
+come back is obeyed as long as the timeout allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+
+from panji import operations as ops
+from panji.core.statements import (
+    Acknowledgement,
+    ClarificationAnswer,
+    ClarificationRequest,
+    Correspondence,
+    Decision,
+    Withdrawal,
+)
+from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
+from panji.operations import CaseFilter, Disk, InclusionProof, Operations, Rpc, Step, Steps
+from panji.session import Session, Signed, Verified, VerifiedCase
+from panji.tls import channel_credentials, channel_options
+from panji.v1 import (
+    case_pb2_grpc,
+    feed_service_pb2_grpc,
+    flag_service_pb2_grpc,
+    log_service_pb2_grpc,
+    response_service_pb2_grpc,
+)
+from panji.wire.status import refusal_from_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from panji.core.checkpoint import Checkpoint
+    from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
+    from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
+    from panji.profile import Profile
+
+__all__ = ["AsyncClient", "CaseFilter", "Client", "InclusionProof"]
+
+_T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(seconds=30)
+"""How long a call may take, with everything that is retried in it."""
+
+_STATUS = "grpc-status-details-bin"
+_CLOSED = "the client was closed"
+
+
+class Client:
+    """A participant's connection to its exchange, for threads. Close it, or use it as a context manager.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, operations: Operations, channel: grpc.Channel, timeout: timedelta) -> None:
+        self._operations = operations
+        self._channel = channel
+        self._methods = _methods(channel)
+        self._timeout = timeout
+        self._closing = threading.Event()
+
+    @classmethod
+    def connect(cls, profile: Profile, *, timeout: timedelta = TIMEOUT) -> Self:
+        """Opens the state file and a channel. The network is used at the first call.
+
+        Raises:
+            ConfigError: A file of the profile is missing or wrong.
+        """
+        credentials = channel_credentials(profile)
+        operations = Operations.open(profile, timeout=timeout)
+        return cls(operations, grpc.secure_channel(profile.address, credentials, channel_options(profile)), timeout)
+
+    def close(self) -> None:
+        """Ends running watches and calls, and closes the state file."""
+        self._closing.set()
+        self._channel.close()
+        self._operations.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def session(self) -> Session:
+        """Signs and verifies, without network or disk."""
+        return self._operations.session
+
+    # Signing and sending.
+
+    def flag(
+        self,
+        recipient: str,
+        flag: Flag,
+        *,
+        language: str = "en",
+        test: bool = False,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> Signed:
+        """Signs a flag and puts it into the durable outbox. Nothing is sent.
+
+        Args:
+            recipient: The platform.
+            flag: What is flagged and why.
+            language: Of its texts (BCP 47).
+            test: It is a drill.
+            id: A UUIDv7 of the caller's choice. The same id again returns the statement that was signed the first
+                time; saying something else under it is an error.
+
+        Raises:
+            InputError: The flag breaks its form, or the id was used for something else.
+        """
+        return self._run(self._operations.flag(recipient, flag, language=language, test=test, identifier=id))
+
+    def reply(
+        self,
+        to: Verified,
+        body: Body,
+        *,
+        language: str | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> Signed:
+        """Signs a reply and puts it into the durable outbox. Nothing is sent: for :meth:`submit_many`.
+
+        Args:
+            to: What is answered; recipient, case and test marker follow from it.
+            body: What is said.
+            language: Of its texts; that of ``to`` unless given.
+            id: As in :meth:`flag`.
+
+        Raises:
+            InputError: The reply breaks its form, or the id was used for something else.
+        """
+        return self._run(self._operations.reply(to, body, language=language, identifier=id))
+
+    def submit(self, signed: Signed) -> Verified:
+        """Sends a statement, verifies its receipt and stores it. Safe to repeat, for ever."""
+        return self._run(self._operations.submit(signed))
+
+    def submit_many(
+        self, signed: Iterable[Signed], *, batch: int = 100
+    ) -> Iterator[tuple[Signed, Verified | RefusedError]]:
+        """Sends many statements, ``batch`` (1 to 1,000) a call, and yields what became of each, in order.
+
+        One refused statement does not sink the rest: its refusal is yielded. What concerns the whole call is raised,
+        and everything that has no answer stays in the outbox.
+        """
+        for group in ops.batches(signed, batch):
+            yield from self._run(self._operations.submit_batch(group))
+
+    def pending(self) -> list[Signed]:
+        """Returns what was signed and has neither receipt nor refusal: send it (again), as after a crash."""
+        return self._run(self._operations.pending())
+
+    # Replies.
+
+    def withdraw(
+        self, case: VerifiedCase | Verified, reasons: str, *, targets: Sequence[int] = (), language: str | None = None
+    ) -> Verified:
+        """Takes back a flag of ours, or the targets named by position, and submits that."""
+        body = Withdrawal(reasons=reasons, targets=tuple(targets))
+        return self._run(self._operations.send(_flag_of(case), body, language))
+
+    def acknowledge(
+        self,
+        flag: Verified,
+        level: AcknowledgementLevel,
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> Verified:
+        """Says that a flag was received or is under review."""
+        body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
+        return self._run(self._operations.send(flag, body, language))
+
+    def ask(self, flag: Verified, questions: Sequence[Question], *, language: str | None = None) -> Verified:
+        """Asks the authority before deciding."""
+        return self._run(self._operations.send(flag, ClarificationRequest(questions=tuple(questions)), language))
+
+    def answer(
+        self, request: Verified, text: str, *, evidence: Sequence[Evidence] = (), language: str | None = None
+    ) -> Verified:
+        """Answers the platform's open clarification request."""
+        body = ClarificationAnswer(text=text, evidence=tuple(evidence))
+        return self._run(self._operations.send(request, body, language))
+
+    def decide(
+        self,
+        flag: Verified,
+        targets: Sequence[TargetDecision],
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> Verified:
+        """Decides every open target of a flag, each exactly once."""
+        body = Decision(targets=tuple(targets), platform_reference=platform_reference, note=note)
+        return self._run(self._operations.send(flag, body, language))
+
+    def correspond(self, statement: Verified, subject: str, text: str, *, language: str | None = None) -> Verified:
+        """Puts a letter on the record of a case, to the other side."""
+        return self._run(self._operations.send(statement, Correspondence(subject=subject, text=text), language))
+
+    # Receiving.
+
+    def watch(self, *, after: int | None = None, follow: bool = True) -> Iterator[Verified]:
+        """Yields the statements addressed to us, in order, without gaps, each at least once.
+
+        The stored cursor moves past a statement when the next one is asked for: a crash while one is handled delivers
+        it again. Nothing is ever skipped; what does not verify is raised.
+
+        Args:
+            after: Begin after this sequence and leave the stored cursor alone; None: begin at the stored cursor.
+            follow: Wait for more at the end, and reconnect when the connection breaks. Otherwise end, or raise
+                TransportError.
+        """
+        feed = self._run(self._operations.feed(after))
+        while True:
+            with _translated():
+                call = self._methods["Watch"](feed.request(follow=follow))
+            problem: PanjiError | None = None
+            try:
+                while (frame := _next_frame(call)) is not None:
+                    for verified in self._run(feed.receive(frame)):
+                        yield verified
+                        self._run(feed.handled(verified))
+            except (TransportError, RefusedError) as error:
+                problem = error
+            finally:
+                call.cancel()
+            if self._closing.is_set():
+                return
+            if not follow:
+                if problem is not None:
+                    raise problem
+                return
+            if self._closing.wait(_told(problem, feed.pause(problem)).total_seconds()):
+                return
+
+    # Reading.
+
+    def case(self, case_id: str) -> VerifiedCase:
+        """Returns a case of ours, its state computed here from its verified statements."""
+        return self._run(self._operations.case(case_id))
+
+    def cases(
+        self,
+        *,
+        states: Sequence[CaseState] = (),
+        category: Category | None = None,
+        counterpart: str = "",
+        opened_from: datetime | None = None,
+        opened_until: datetime | None = None,
+        test: bool = False,
+    ) -> Iterator[VerifiedCase]:
+        """Yields our cases, newest first. Filters join with "and"; an empty one does not filter.
+
+        Each case is verified; that none was left out of the list is not.
+        """
+        wanted = CaseFilter(
+            states=tuple(states),
+            category=category,
+            counterpart=counterpart,
+            opened_from=opened_from,
+            opened_until=opened_until,
+            test=test,
+        )
+        found, token = self._run(self._operations.cases(wanted, ""))
+        yield from found
+        while token:
+            found, token = self._run(self._operations.cases(wanted, token))
+            yield from found
+
+    def checkpoint(self) -> Checkpoint:
+        """Returns the newest head of the log, proven to extend the newest one that was seen by this method before."""
+        return self._run(self._operations.checkpoint())
+
+    def inclusion_proof(self, index: int, checkpoint: Checkpoint | None = None) -> InclusionProof:
+        """Returns a verified proof of the entry at an index, in the tree of a checkpoint (the newest unless given)."""
+        return self._run(self._operations.inclusion_proof(index, checkpoint))
+
+    def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> tuple[bytes, ...]:
+        """Returns a verified proof that the tree of one checkpoint is a prefix of that of another."""
+        return self._run(self._operations.consistency_proof(old, new))
+
+    # Carrying out.
+
+    def _run(self, steps: Steps[_T]) -> _T:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = self._do(step)
+                except PanjiError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Disk):
+            try:
+                return step.work()
+            except ConfigError as error:
+                if self._closing.is_set():
+                    raise TransportError(_CLOSED) from error
+                raise
+        if isinstance(step, Rpc):
+            with _translated():
+                return self._methods[step.method](step.request, timeout=self._timeout.total_seconds())
+        if self._closing.wait(step.duration.total_seconds()):
+            raise TransportError(_CLOSED)
+        return None
+
+
+class AsyncClient:
+    """A participant's connection to its exchange, for asyncio: ``async with AsyncClient.connect(profile) as client``.
+
+    The methods are those of :class:`Client`, where they are described. Disk work is done in one thread of its own.
+    """
+
+    _operations: Operations
+    _channel: grpc.aio.Channel
+    _methods: dict[str, Any]
+
+    def __init__(self, profile: Profile, timeout: timedelta) -> None:
+        self._profile = profile
+        self._timeout = timeout
+        self._closed = False
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="panji-disk")
+
+    @classmethod
+    def connect(cls, profile: Profile, *, timeout: timedelta = TIMEOUT) -> Self:
+        """Returns the context manager that opens the state file and a channel.
+
+        Raises:
+            ConfigError: On entering: a file of the profile is missing or wrong.
+        """
+        return cls(profile, timeout)
+
+    async def __aenter__(self) -> Self:
+        try:
+            credentials = await self._on_disk(lambda: channel_credentials(self._profile))
+            self._operations = await self._on_disk(lambda: Operations.open(self._profile, timeout=self._timeout))
+        except BaseException:
+            self._disk.shutdown(wait=False)
+            raise
+        self._channel = grpc.aio.secure_channel(self._profile.address, credentials, channel_options(self._profile))
+        self._methods = _methods(self._channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """As :meth:`Client.close`."""
+        if not self._closed:
+            self._closed = True
+            await self._channel.close()
+            await asyncio.get_running_loop().run_in_executor(self._disk, self._operations.close)
+            self._disk.shutdown(wait=False)
+
+    @property
+    def session(self) -> Session:
+        """As :attr:`Client.session`."""
+        return self._operations.session
+
+    # Signing and sending.
+
+    async def flag(
+        self,
+        recipient: str,
+        flag: Flag,
+        *,
+        language: str = "en",
+        test: bool = False,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> Signed:
+        """As :meth:`Client.flag`."""
+        return await self._run(self._operations.flag(recipient, flag, language=language, test=test, identifier=id))
+
+    async def reply(
+        self,
+        to: Verified,
+        body: Body,
+        *,
+        language: str | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> Signed:
+        """As :meth:`Client.reply`."""
+        return await self._run(self._operations.reply(to, body, language=language, identifier=id))
+
+    async def submit(self, signed: Signed) -> Verified:
+        """As :meth:`Client.submit`."""
+        return await self._run(self._operations.submit(signed))
+
+    async def submit_many(
+        self, signed: Iterable[Signed], *, batch: int = 100
+    ) -> AsyncIterator[tuple[Signed, Verified | RefusedError]]:
+        """As :meth:`Client.submit_many`."""
+        for group in ops.batches(signed, batch):
+            for result in await self._run(self._operations.submit_batch(group)):
+                yield result
+
+    async def pending(self) -> list[Signed]:
+        """As :meth:`Client.pending`."""
+        return await self._run(self._operations.pending())
+
+    # Replies.
+
+    async def withdraw(
+        self, case: VerifiedCase | Verified, reasons: str, *, targets: Sequence[int] = (), language: str | None = None
+    ) -> Verified:
+        """As :meth:`Client.withdraw`."""
+        body = Withdrawal(reasons=reasons, targets=tuple(targets))
+        return await self._run(self._operations.send(_flag_of(case), body, language))
+
+    async def acknowledge(
+        self,
+        flag: Verified,
+        level: AcknowledgementLevel,
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> Verified:
+        """As :meth:`Client.acknowledge`."""
+        body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
+        return await self._run(self._operations.send(flag, body, language))
+
+    async def ask(self, flag: Verified, questions: Sequence[Question], *, language: str | None = None) -> Verified:
+        """As :meth:`Client.ask`."""
+        return await self._run(self._operations.send(flag, ClarificationRequest(questions=tuple(questions)), language))
+
+    async def answer(
+        self, request: Verified, text: str, *, evidence: Sequence[Evidence] = (), language: str | None = None
+    ) -> Verified:
+        """As :meth:`Client.answer`."""
+        body = ClarificationAnswer(text=text, evidence=tuple(evidence))
+        return await self._run(self._operations.send(request, body, language))
+
+    async def decide(
+        self,
+        flag: Verified,
+        targets: Sequence[TargetDecision],
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> Verified:
+        """As :meth:`Client.decide`."""
+        body = Decision(targets=tuple(targets), platform_reference=platform_reference, note=note)
+        return await self._run(self._operations.send(flag, body, language))
+
+    async def correspond(
+        self, statement: Verified, subject: str, text: str, *, language: str | None = None
+    ) -> Verified:
+        """As :meth:`Client.correspond`."""
+        return await self._run(self._operations.send(statement, Correspondence(subject=subject, text=text), language))
+
+    # Receiving.
+
+    async def watch(self, *, after: int | None = None, follow: bool = True) -> AsyncIterator[Verified]:
+        """As :meth:`Client.watch`."""
+        feed = await self._run(self._operations.feed(after))
+        while True:
+            with _translated():
+                call = self._methods["Watch"](feed.request(follow=follow))
+            problem: PanjiError | None = None
+            try:
+                while (frame := await self._next_frame(call)) is not None:
+                    for verified in await self._run(feed.receive(frame)):
+                        yield verified
+                        await self._run(feed.handled(verified))
+            except (TransportError, RefusedError) as error:
+                problem = error
+            finally:
+                call.cancel()
+            if self._closed:
+                return
+            if not follow:
+                if problem is not None:
+                    raise problem
+                return
+            await asyncio.sleep(_told(problem, feed.pause(problem)).total_seconds())
+            if self._closed:
+                return
+
+    # Reading.
+
+    async def case(self, case_id: str) -> VerifiedCase:
+        """As :meth:`Client.case`."""
+        return await self._run(self._operations.case(case_id))
+
+    async def cases(
+        self,
+        *,
+        states: Sequence[CaseState] = (),
+        category: Category | None = None,
+        counterpart: str = "",
+        opened_from: datetime | None = None,
+        opened_until: datetime | None = None,
+        test: bool = False,
+    ) -> AsyncIterator[VerifiedCase]:
+        """As :meth:`Client.cases`."""
+        wanted = CaseFilter(
+            states=tuple(states),
+            category=category,
+            counterpart=counterpart,
+            opened_from=opened_from,
+            opened_until=opened_until,
+            test=test,
+        )
+        token: str | None = None
+        while token != "":
+            found, token = await self._run(self._operations.cases(wanted, token or ""))
+            for one in found:
+                yield one
+
+    async def checkpoint(self) -> Checkpoint:
+        """As :meth:`Client.checkpoint`."""
+        return await self._run(self._operations.checkpoint())
+
+    async def inclusion_proof(self, index: int, checkpoint: Checkpoint | None = None) -> InclusionProof:
+        """As :meth:`Client.inclusion_proof`."""
+        return await self._run(self._operations.inclusion_proof(index, checkpoint))
+
+    async def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> tuple[bytes, ...]:
+        """As :meth:`Client.consistency_proof`."""
+        return await self._run(self._operations.consistency_proof(old, new))
+
+    # Carrying out.
+
+    async def _run(self, steps: Steps[_T]) -> _T:
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._do(step)
+                except PanjiError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+
+    async def _do(self, step: Step) -> Any:
+        if isinstance(step, Disk):
+            return await self._on_disk(step.work)
+        if isinstance(step, Rpc):
+            with self._told_apart(), _translated():
+                return await self._methods[step.method](step.request, timeout=self._timeout.total_seconds())
+        await asyncio.sleep(step.duration.total_seconds())
+        return None
+
+    async def _on_disk(self, work: Callable[[], _T]) -> _T:
+        if self._closed:
+            raise TransportError(_CLOSED)
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    async def _next_frame(self, call: Any) -> Any:
+        with self._told_apart(), _translated():
+            frame = await call.read()
+        return None if frame is grpc.aio.EOF else frame
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """Tells a call that ended with its channel from a task that was cancelled: grpc.aio has one error for both."""
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise TransportError(_CLOSED) from error
+            raise
+
+
+def _methods(channel: Any) -> dict[str, Any]:
+    """Every method of the contract by its name, which is unique among the services."""
+    stubs = (
+        flag_service_pb2_grpc.FlagServiceStub(channel),
+        response_service_pb2_grpc.ResponseServiceStub(channel),
+        case_pb2_grpc.CaseServiceStub(channel),
+        feed_service_pb2_grpc.FeedServiceStub(channel),
+        log_service_pb2_grpc.LogServiceStub(channel),
+    )
+    return {name: method for stub in stubs for name, method in vars(stub).items()}
+
+
+def _flag_of(case: VerifiedCase | Verified) -> Verified:
+    return case.flag if isinstance(case, VerifiedCase) else case
+
+
+def _next_frame(call: Any) -> Any:
+    with _translated():
+        return next(call, None)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns gRPC's errors into ours: a refusal where the exchange gave a reason, else the lack of an answer."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _our_error(error) from error
+    except (ValueError, grpc.aio.UsageError) as error:
+        # What grpcio raises for a call on a channel that is closed.
+        raise TransportError(_CLOSED) from error
+
+
+def _our_error(error: Any) -> PanjiError:
+    for key, value in error.trailing_metadata() or ():
+        if key == _STATUS:
+            try:
+                refusal = refusal_from_status(Status.FromString(value))
+            except (DecodeError, MalformedError):
+                break
+            if refusal is not None:
+                return refusal
+    return TransportError(f"{error.code().name}: {error.details()}")
+
+
+def _told(problem: PanjiError | None, pause: timedelta) -> timedelta:
+    """Passes on the pause, and tells the operator why there is one."""
+    _log.warning("the feed broke off, reconnecting in %.1f s: %s", pause.total_seconds(), problem or "the stream ended")
+    return pause

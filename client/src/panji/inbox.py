@@ -1,0 +1,93 @@
+"""The inbox: what was delivered to us and verified, and how far we have got with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from panji.errors import DeliveryError
+from panji.wire.receipts import encode_receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from panji.session import Verified
+    from panji.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in our feed."""
+
+    sequence: int = 0
+    """Of the last statement that was handled; 0 before the first."""
+    index: int = -1
+    """Of the same statement in the log; -1 where it is not known."""
+
+
+class Inbox:
+    """Every statement that was delivered to us, the cursor of the feed, and the newest head of the log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def cursor(self, sequence: int | None = None) -> Cursor:
+        """Returns the stored cursor, or that of a sequence."""
+        with self._store.transaction() as connection:
+            if sequence is None:
+                (sequence,) = connection.execute("SELECT sequence FROM cursor").fetchone()
+            row = connection.execute("SELECT log_index FROM inbox WHERE sequence = ?", (sequence,)).fetchone()
+        return Cursor(sequence, row[0]) if row else Cursor(sequence)
+
+    def keep(self, delivered: Iterable[Verified]) -> None:
+        """Keeps verified statements, all in one commit. What is here already stays as it is.
+
+        Raises:
+            DeliveryError: Another statement was delivered under the same sequence before: the exchange has rewritten
+                our feed.
+        """
+        with self._store.transaction() as connection:
+            for verified in delivered:
+                statement, receipt = verified.statement, verified.receipt
+                added = connection.execute(
+                    "INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
+                    (
+                        receipt.sequence,
+                        statement.id,
+                        statement.case,
+                        statement.kind.value,
+                        verified.envelope,
+                        encode_receipt(receipt),
+                        receipt.index,
+                    ),
+                ).rowcount
+                if not added:
+                    row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (receipt.sequence,))
+                    if row.fetchone()[0] != verified.envelope:
+                        raise DeliveryError(f"the feed had another statement at sequence {receipt.sequence} before")
+
+    def advance(self, sequence: int) -> None:
+        """Moves the cursor past a statement that was handled.
+
+        Not durable against a power cut: what that undoes is delivered once more, as after any crash, and a commit to
+        disk for every statement is saved.
+        """
+        with self._store.transaction(durable=False) as connection:
+            connection.execute("UPDATE cursor SET sequence = max(sequence, ?)", (sequence,))
+
+    def received(self, case_id: str) -> list[bytes]:
+        """Returns the envelopes of a case that were delivered to us."""
+        with self._store.transaction() as connection:
+            rows = connection.execute("SELECT envelope FROM inbox WHERE case_id = ?", (case_id,)).fetchall()
+        return [row[0] for row in rows]
+
+    def head(self) -> str | None:
+        """Returns the newest checkpoint that was kept."""
+        with self._store.transaction() as connection:
+            row = connection.execute("SELECT checkpoint FROM head").fetchone()
+        return row[0] if row else None
+
+    def keep_head(self, checkpoint: str) -> None:
+        """Keeps a checkpoint as the newest. It is for the caller to know that it extends the one before."""
+        with self._store.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (checkpoint,))

@@ -1,0 +1,535 @@
+"""What a client does, step by step, without doing it: the one logic of both clients.
+
+Each operation is a generator. It yields what it needs from the outside, a call (:class:`Rpc`), work on a disk
+(:class:`Disk`) or time to pass (:class:`Pause`), is sent the result or thrown the error, and returns what is verified.
+:mod:`panji.client` supplies those three, once for threads and once for asyncio. Nothing in here opens a socket, or
+waits.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+
+from panji.core import merkle
+from panji.core.checkpoint import Checkpoint
+from panji.core.directory import parse_directory
+from panji.core.envelope import digest
+from panji.core.keys import PrivateKeySigner
+from panji.core.vocabulary import CaseState, Category, Kind, Role
+from panji.errors import (
+    ConfigError,
+    InputError,
+    MalformedError,
+    PanjiError,
+    ProofError,
+    Reason,
+    RefusedError,
+    TransportError,
+    VerificationError,
+)
+from panji.inbox import Cursor, Inbox
+from panji.outbox import Outbox
+from panji.session import Session, Signed, Verified, VerifiedCase
+from panji.store import Store
+from panji.v1 import (
+    case_pb2,
+    feed_service_pb2,
+    flag_service_pb2,
+    log_service_pb2,
+    response_service_pb2,
+)
+from panji.wire.status import refusal_from_status
+from panji.wire.times import to_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from google.protobuf.message import Message
+
+    from panji.core.directory import Directory
+    from panji.core.statements import Body
+    from panji.profile import Profile
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """Call this method with this request. The result is the response; PanjiErrors come back as they are."""
+
+    method: str
+    request: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Do this where waiting for a disk harms nobody. The result is what it returns."""
+
+    work: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let this time pass."""
+
+    duration: timedelta
+
+
+Step: TypeAlias = Rpc | Disk | Pause
+Steps: TypeAlias = Generator[Step, Any, _T]
+
+ATTEMPTS = 5
+"""How often a call is made that the exchange asks to repeat later."""
+BATCH_LIMIT = 1000
+"""Most envelopes of one call."""
+_BATCH_BYTES = 31 * 1024 * 1024  # a request has at most 32 MiB, frames and all
+_FRAME_BYTES = 8  # of one envelope in a request, at most
+_PAGE_SIZE = 20
+_FIRST_PAUSE = timedelta(milliseconds=200)
+_LONGEST_PAUSE = timedelta(seconds=30)
+
+_METHODS: dict[Kind, tuple[str, type[Message]]] = {
+    Kind.FLAG: ("SubmitFlag", flag_service_pb2.SubmitFlagRequest),
+    Kind.WITHDRAWAL: ("WithdrawFlag", flag_service_pb2.WithdrawFlagRequest),
+    Kind.CLARIFICATION_ANSWER: ("AnswerClarification", flag_service_pb2.AnswerClarificationRequest),
+    Kind.ACKNOWLEDGEMENT: ("Acknowledge", response_service_pb2.AcknowledgeRequest),
+    Kind.CLARIFICATION_REQUEST: ("RequestClarification", response_service_pb2.RequestClarificationRequest),
+    Kind.DECISION: ("Decide", response_service_pb2.DecideRequest),
+    Kind.CORRESPONDENCE: ("SendCorrespondence", case_pb2.SendCorrespondenceRequest),
+}
+"""The method that takes each kind of statement."""
+
+_ABOUT_THE_CALLER = frozenset(
+    {Reason.TLS_VERSION, Reason.CERTIFICATE_IDENTITY, Reason.PARTICIPANT_UNKNOWN, Reason.BATCH_TOO_LARGE}
+)
+"""Refusals that say nothing about the statement: it stays in the outbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFilter:
+    """Which of our cases are wanted. Filters join with "and"; an empty one does not filter."""
+
+    states: tuple[CaseState, ...] = ()
+    category: Category | None = None
+    counterpart: str = ""
+    opened_from: datetime | None = None
+    opened_until: datetime | None = None
+    test: bool = False
+
+    def request(self, page_token: str) -> case_pb2.ListCasesRequest:
+        """Returns the request for a page."""
+        states: Any = self.states
+        category: Any = self.category or Category.UNSPECIFIED
+        return case_pb2.ListCasesRequest(
+            page_size=_PAGE_SIZE,
+            page_token=page_token,
+            states=states,
+            category=category,
+            counterpart=self.counterpart,
+            opened_from=to_timestamp(self.opened_from) if self.opened_from else None,
+            opened_until=to_timestamp(self.opened_until) if self.opened_until else None,
+            test=self.test,
+            with_statements=True,
+        )
+
+    def matches(self, verified: VerifiedCase) -> bool:
+        """Whether a case is one that was asked for."""
+        case = verified.case
+        return (
+            case.test == self.test
+            and (not self.states or case.state in self.states)
+            and (not self.category or case.category is self.category)
+            and (not self.counterpart or self.counterpart in {case.authority, case.platform})
+            and (self.opened_from is None or self.opened_from <= case.opened_at)
+            and (self.opened_until is None or case.opened_at < self.opened_until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InclusionProof:
+    """A proof that was verified: an entry with this hash stands at this index of the log."""
+
+    index: int
+    leaf_hash: bytes
+    proof: tuple[bytes, ...]
+    checkpoint: Checkpoint
+
+
+class Operations:
+    """A participant's state and everything it can do, for a client to carry out."""
+
+    def __init__(
+        self, profile: Profile, session: Session, store: Store, *, timeout: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self.session = session
+        self._store = store
+        self._outbox = Outbox(store)
+        self._inbox = Inbox(store)
+        self._directory = DirectoryFile(profile.directory, session.directory)
+        self._timeout = timeout
+        self._clock = clock
+
+    @classmethod
+    def open(
+        cls, profile: Profile, *, timeout: timedelta, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> Self:
+        """Reads what a profile names, and opens the state file.
+
+        Raises:
+            ConfigError: A file cannot be read or is not what it should be.
+        """
+        directory = read_directory(profile.directory)
+        if directory.organisation(profile.organisation) is None:
+            raise ConfigError("organisation", f"{profile.organisation} is not in {profile.directory}")
+        signers = [_signer(path) for path in profile.signing_keys]
+        with ExitStack() as opened:
+            store = Store(profile.state, organisation=profile.organisation, exchange=profile.log.name)
+            opened.callback(store.close)
+            session = Session(profile.organisation, profile.log, directory, signers)
+            operations = cls(profile, session, store, timeout=timeout, clock=clock)
+            opened.pop_all()
+        return operations
+
+    def close(self) -> None:
+        """Closes the state file."""
+        self._store.close()
+
+    # Signing.
+
+    def flag(
+        self,
+        recipient: str,
+        body: Body,
+        *,
+        language: str,
+        test: bool,
+        identifier: str | None,
+    ) -> Steps[Signed]:
+        """Signs a flag into the outbox."""
+        signed = self.session.sign(recipient, body, language=language, now=self._clock(), test=test, id=identifier)
+        return (yield from self._keep(signed, chosen=identifier is not None))
+
+    def reply(
+        self, to: Verified, body: Body, *, language: str | None = None, identifier: str | None = None
+    ) -> Steps[Signed]:
+        """Signs a reply into the outbox."""
+        signed = self.session.reply(to, body, now=self._clock(), language=language, id=identifier)
+        return (yield from self._keep(signed, chosen=identifier is not None))
+
+    def pending(self) -> Steps[list[Signed]]:
+        """Returns what has neither receipt nor refusal."""
+        envelopes = yield Disk(self._outbox.pending)
+        return [self.session.restore(envelope) for envelope in envelopes]
+
+    def _keep(self, signed: Signed, *, chosen: bool) -> Steps[Signed]:
+        if chosen:
+            stored = yield Disk(lambda: self._outbox.envelope(signed.statement.id))
+            if stored is not None:
+                # An id that the caller chose says "the same statement as before": the bytes that were signed first are
+                # the statement, whatever the time is now.
+                earlier = self.session.restore(stored)
+                if replace(signed.statement, issued_at=earlier.statement.issued_at) != earlier.statement:
+                    raise InputError(f"statement {signed.statement.id} was signed before, saying something else")
+                return earlier
+        yield Disk(lambda: self._outbox.put([signed]))
+        return signed
+
+    # Sending.
+
+    def send(self, to: Verified, body: Body, language: str | None = None) -> Steps[Verified]:
+        """Signs a reply and submits it."""
+        signed = yield from self.reply(to, body, language=language)
+        return (yield from self.submit(signed))
+
+    def submit(self, signed: Signed) -> Steps[Verified]:
+        """Sends one statement and verifies and stores its receipt."""
+        method, request = _METHODS[signed.statement.kind]
+        # Durable before it is sent: a crash from here on leaves it pending.
+        yield Disk(lambda: self._outbox.put([signed]))
+        try:
+            response = yield from self._call(Rpc(method, request(envelope=signed.envelope)))
+        except RefusedError as refusal:
+            if _is_final(refusal):
+                result: list[tuple[Signed, Verified | RefusedError]] = [(signed, refusal)]
+                yield Disk(lambda: self._outbox.settle(result))
+            raise
+        verified = self.session.accept(signed, response.receipt)
+        yield Disk(lambda: self._outbox.settle([(signed, verified)]))
+        return verified
+
+    def submit_batch(self, batch: Sequence[Signed]) -> Steps[list[tuple[Signed, Verified | RefusedError]]]:
+        """Sends up to 1,000 statements in one call, and again those that the exchange asks to send later."""
+        yield Disk(lambda: self._outbox.put(batch))
+        results: dict[int, Verified | RefusedError] = {}
+        waiting, waited = list(range(len(batch))), timedelta()
+        for attempt in range(1, ATTEMPTS + 1):
+            response = yield from self._call(self._batch_rpc([batch[position].envelope for position in waiting]))
+            # As many answers as questions: one too few, and nobody could say whose is missing. All stay pending.
+            if len(response.results) != len(waiting):
+                raise VerificationError(f"{len(response.results)} answers came for {len(waiting)} envelopes")
+            answers = zip(waiting, response.results, strict=True)
+            results |= {position: self._result(batch[position], answer) for position, answer in answers}
+            settled = [(batch[position], results[position]) for position in waiting if _is_settled(results[position])]
+            yield Disk(partial(self._outbox.settle, settled))
+            pauses = {
+                position: result.retry_after
+                for position in waiting
+                if isinstance(result := results[position], RefusedError) and result.retryable and result.retry_after
+            }
+            pause = max(pauses.values(), default=timedelta())
+            if not pauses or attempt == ATTEMPTS or waited + pause > self._timeout:
+                break
+            yield Pause(pause)
+            waiting, waited = list(pauses), waited + pause
+        return [(signed, results[position]) for position, signed in enumerate(batch)]
+
+    def _batch_rpc(self, envelopes: list[bytes]) -> Rpc:
+        organisation = self.session.directory.organisation(self.session.organisation)
+        if organisation is not None and organisation.role is Role.PLATFORM:
+            return Rpc("SubmitResponses", response_service_pb2.SubmitResponsesRequest(envelopes=envelopes))
+        return Rpc("SubmitFlags", flag_service_pb2.SubmitFlagsRequest(envelopes=envelopes))
+
+    def _result(self, signed: Signed, answer: flag_service_pb2.SubmitResult) -> Verified | RefusedError:
+        if answer.WhichOneof("result") == "error":
+            return _refusal(answer)
+        return self.session.accept(signed, answer.receipt)
+
+    # Receiving.
+
+    def feed(self, after: int | None) -> Steps[Feed]:
+        """Returns the feed from the stored cursor on, or from a sequence (and then leaves the stored cursor alone)."""
+        cursor = yield Disk(lambda: self._inbox.cursor(after))
+        return Feed(self, cursor, moves_cursor=after is None)
+
+    def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified]]:
+        """Verifies a run of statements that follows on a cursor, and stores it."""
+        yield from self._refresh()
+        verified: list[Verified] = []
+        for delivery in frame.deliveries:
+            one = self.session.verify_next(cursor.sequence, delivery, above=cursor.index)
+            cursor = Cursor(one.receipt.sequence, one.receipt.index)
+            verified.append(one)
+        if verified:
+            yield Disk(lambda: self._inbox.keep(verified))
+        return verified
+
+    def advance(self, sequence: int) -> Steps[None]:
+        """Moves the stored cursor."""
+        yield Disk(lambda: self._inbox.advance(sequence))
+
+    # Reading.
+
+    def case(self, case_id: str) -> Steps[VerifiedCase]:
+        """Fetches a case; what we know of it beforehand must be in it."""
+        held = yield Disk(lambda: self._outbox.accepted(case_id) + self._inbox.received(case_id))
+        response = yield from self._call(Rpc("GetCase", case_pb2.GetCaseRequest(case_id=case_id)))
+        yield from self._refresh()
+        verified = self.session.verify_case(response.case, known=map(digest, held))
+        if verified.case.id != case_id:
+            raise VerificationError("another case came than the one that was asked for")
+        return verified
+
+    def cases(self, wanted: CaseFilter, page_token: str) -> Steps[tuple[list[VerifiedCase], str]]:
+        """Fetches a page of cases."""
+        response = yield from self._call(Rpc("ListCases", wanted.request(page_token)))
+        yield from self._refresh()
+        cases = [self.session.verify_case(one) for one in response.cases]
+        if not all(wanted.matches(one) for one in cases):
+            raise VerificationError("a case came that was not asked for")
+        return cases, response.next_page_token
+
+    def checkpoint(self) -> Steps[Checkpoint]:
+        """Fetches the newest head of the log, and verifies that it and the one kept from before are one log."""
+        response = yield from self._call(Rpc("GetCheckpoint", log_service_pb2.GetCheckpointRequest()))
+        kept = yield Disk(self._inbox.head)
+        known = self.session.open_checkpoint(kept) if kept else None
+        if not response.checkpoint:
+            if known is not None:
+                raise ProofError(f"the log is said to be empty; it had {known.size} entries before")
+            return Checkpoint(self.session.exchange, 0, merkle.EMPTY_ROOT)
+        head = self.session.open_checkpoint(response.checkpoint)
+        if known is not None:
+            # A server that lags behind may answer with an older head; it must be of the same log all the same.
+            older, newer = sorted((known, head), key=lambda one: one.size)
+            yield from self.consistency_proof(older, newer)
+        if known is None or known.size < head.size:
+            yield Disk(lambda: self._inbox.keep_head(response.checkpoint))
+        return head
+
+    def inclusion_proof(self, index: int, checkpoint: Checkpoint | None) -> Steps[InclusionProof]:
+        """Fetches the proof of an entry in the tree of a checkpoint, the newest unless given."""
+        if checkpoint is None:
+            checkpoint = yield from self.checkpoint()
+        request = log_service_pb2.GetInclusionProofRequest(index=index, size=checkpoint.size)
+        response = yield from self._call(Rpc("GetInclusionProof", request))
+        proof = tuple(response.proof)
+        merkle.verify_inclusion(response.leaf_hash, index, checkpoint.size, proof, checkpoint.root)
+        return InclusionProof(index, response.leaf_hash, proof, checkpoint)
+
+    def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> Steps[tuple[bytes, ...]]:
+        """Fetches the proof that one checkpoint's tree only appends to another's."""
+        proof: tuple[bytes, ...] = ()
+        if 0 < old.size < new.size:
+            request = log_service_pb2.GetConsistencyProofRequest(old_size=old.size, new_size=new.size)
+            response = yield from self._call(Rpc("GetConsistencyProof", request))
+            proof = tuple(response.proof)
+        merkle.verify_consistency(old.size, new.size, proof, old.root, new.root)
+        return proof
+
+    # Underneath.
+
+    def _call(self, rpc: Rpc) -> Steps[Any]:
+        """Calls, and again as long as the exchange says when, within the timeout of one call."""
+        waited = timedelta()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return (yield rpc)
+            except RefusedError as refusal:
+                pause = refusal.retry_after
+                out_of_patience = attempt == ATTEMPTS or waited + (pause or waited) > self._timeout
+                if not refusal.retryable or pause is None or out_of_patience:
+                    raise
+            yield Pause(pause)
+            waited += pause
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _refresh(self) -> Steps[None]:
+        directory = yield Disk(self._directory.changed)
+        if directory is not None:
+            self.session.trust(directory)
+
+
+class Feed:
+    """One reading of our feed: where it stands, and what to do when it breaks off."""
+
+    def __init__(self, operations: Operations, cursor: Cursor, *, moves_cursor: bool) -> None:
+        self._operations = operations
+        self._cursor = cursor
+        self._moves_cursor = moves_cursor
+        self._failures = 0
+
+    def request(self, *, follow: bool) -> feed_service_pb2.WatchRequest:
+        """Returns the request that goes on where we stand."""
+        return feed_service_pb2.WatchRequest(after_sequence=self._cursor.sequence, stop_at_end=not follow)
+
+    def receive(self, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified]]:
+        """Verifies and stores what came."""
+        verified = yield from self._operations.received(self._cursor, frame)
+        self._failures = 0
+        return verified
+
+    def handled(self, verified: Verified) -> Steps[None]:
+        """Moves past a statement: whoever reads the feed has asked for the next one."""
+        self._cursor = Cursor(verified.receipt.sequence, verified.receipt.index)
+        if self._moves_cursor:
+            yield from self._operations.advance(verified.receipt.sequence)
+
+    def pause(self, problem: PanjiError | None) -> timedelta:
+        """Returns how long to wait before reading on.
+
+        Raises:
+            PanjiError: The problem, where reading on would not help.
+        """
+        least = timedelta()
+        if isinstance(problem, RefusedError):
+            if not problem.retryable:
+                raise problem
+            least = problem.retry_after or least
+        longest: timedelta = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+        self._failures = min(self._failures + 1, 16)
+        # Spread out: the exchange's other participants lost their streams at the same moment.
+        return max(least, longest * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+
+
+class DirectoryFile:
+    """The directory's file, read again when it has changed: rotating a key, or revoking one, needs no restart."""
+
+    def __init__(self, path: Path, current: Directory) -> None:
+        self._path = path
+        self._current = current
+        self._seen: tuple[int, int, int] | None = None
+
+    def changed(self) -> Directory | None:
+        """Returns the directory if it is another than when it was last asked for.
+
+        Raises:
+            ConfigError: The file cannot be read or is no directory. Trusting the old one would keep a revoked key.
+        """
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise ConfigError("directory", f"{self._path} cannot be read: {error.strerror}") from error
+        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if seen == self._seen:
+            return None
+        found = read_directory(self._path)
+        self._seen = seen
+        if found == self._current:
+            return None
+        self._current = found
+        return found
+
+
+def batches(statements: Iterable[Signed], count: int) -> Iterator[list[Signed]]:
+    """Cuts statements into batches of at most ``count``, each small enough for one request.
+
+    Raises:
+        InputError: No exchange takes batches of ``count``.
+    """
+    if not 1 <= count <= BATCH_LIMIT:
+        raise InputError(f"a batch holds 1 to {BATCH_LIMIT} statements, not {count}")
+    batch: list[Signed] = []
+    size = 0
+    for signed in statements:
+        needed = len(signed.envelope) + _FRAME_BYTES
+        if batch and (len(batch) == count or size + needed > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(signed)
+        size += needed
+    if batch:
+        yield batch
+
+
+def read_directory(path: Path) -> Directory:
+    """Returns the directory of a file.
+
+    Raises:
+        ConfigError: The file cannot be read or is no directory.
+    """
+    try:
+        return parse_directory(path.read_text("utf-8"))
+    except (OSError, UnicodeError, InputError) as error:
+        raise ConfigError("directory", f"{path}: {error}") from error
+
+
+def _signer(path: Path) -> PrivateKeySigner:
+    try:
+        return PrivateKeySigner.from_pem(path.read_bytes())
+    except (OSError, InputError) as error:
+        raise ConfigError("signing_keys", f"{path}: {error}") from error
+
+
+def _is_final(refusal: RefusedError) -> bool:
+    return not refusal.retryable and refusal.reason not in _ABOUT_THE_CALLER
+
+
+def _is_settled(result: Verified | RefusedError) -> bool:
+    return isinstance(result, Verified) or _is_final(result)
+
+
+def _refusal(answer: flag_service_pb2.SubmitResult) -> RefusedError:
+    try:
+        refusal = refusal_from_status(answer.error)
+    except MalformedError as error:
+        raise VerificationError(f"an answer of the batch is malformed: {error}") from error
+    if refusal is None:
+        raise TransportError(f"an answer of the batch has no reason: {answer.error.message}")
+    return refusal

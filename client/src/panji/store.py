@@ -1,0 +1,136 @@
+"""The one file in which a participant keeps what it must not lose: SQLite, WAL, ``synchronous=FULL``."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from panji.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE owner (
+    organisation TEXT NOT NULL,
+    exchange TEXT NOT NULL
+);
+CREATE TABLE outbox (
+    position INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    case_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    receipt BLOB,
+    refusal TEXT
+);
+CREATE INDEX outbox_pending ON outbox (position) WHERE receipt IS NULL AND refusal IS NULL;
+CREATE INDEX outbox_case ON outbox (case_id);
+CREATE TABLE inbox (
+    sequence INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    log_index INTEGER NOT NULL
+);
+CREATE INDEX inbox_case ON inbox (case_id);
+CREATE TABLE cursor (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    sequence INTEGER NOT NULL
+);
+CREATE TABLE head (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    checkpoint TEXT NOT NULL
+);
+"""
+_BUSY_SECONDS = 30
+
+
+class Store:
+    """A participant's state file. Safe to use from several threads and, through SQLite's locks, several processes.
+
+    Raises:
+        ConfigError: The file cannot be opened, is of a later version or no state file, or belongs to another
+            organisation or exchange. Every method raises it too when the disk fails.
+    """
+
+    def __init__(self, path: Path, *, organisation: str, exchange: str) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise ConfigError("state", f"{path} cannot be opened: {error}") from error
+        try:
+            with self.transaction(begin=False) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            with self.transaction() as connection:
+                _prepare(connection, organisation, exchange)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @contextmanager
+    def transaction(self, *, begin: bool = True, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction. When the block ends it is committed; when it raises, nothing of it has happened.
+
+        Args:
+            begin: Begin one at all; without, every statement is its own.
+            durable: On disk before the block is left. Otherwise a power cut (not a crash of the process) may undo it,
+                together with nothing that was committed before it.
+
+        Raises:
+            ConfigError: The disk or the file failed.
+        """
+        with self._lock:
+            try:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                if begin:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                    if begin:
+                        self._connection.execute("COMMIT")
+                finally:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                raise ConfigError("state", f"the state file failed: {error}") from error
+
+    def close(self) -> None:
+        """Closes the file. What was committed stays."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _prepare(connection: sqlite3.Connection, organisation: str, exchange: str) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        # Not executescript(), which would commit what is open.
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO owner VALUES (?, ?)", (organisation, exchange))
+        connection.execute("INSERT INTO cursor VALUES (1, 0)")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    elif version != _VERSION:
+        raise ConfigError("state", f"is no state file of this version: it says {version}, not {_VERSION}")
+    # A cursor counts in one organisation's feed at one exchange; used elsewhere it would skip statements in silence.
+    owner = connection.execute("SELECT organisation, exchange FROM owner").fetchone()
+    if owner != (organisation, exchange):
+        raise ConfigError("state", f"belongs to {owner[0]} at {owner[1]}")

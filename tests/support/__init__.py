@@ -1,0 +1,1 @@
+"""What tests of several rooms share: makers of values and fakes of real interfaces."""

@@ -1,0 +1,147 @@
+"""A database in memory: the storage contract without a disk, for tests of what stands above it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from panji.core.vocabulary import Role
+from panji_server.storage.base import Append, CaseFilter, Commit, Head, Known, Row, Storage, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from panji.core.case import Case
+    from panji.core.merkle import Position
+
+
+@dataclass(frozen=True)
+class _State:
+    head: Head = field(default_factory=Head.empty)
+    rows: tuple[Row, ...] = ()
+    cases: Mapping[int, Case] = field(default_factory=dict)
+    nodes: Mapping[Position, bytes] = field(default_factory=dict)
+    checkpoints: Mapping[int, str] = field(default_factory=dict)
+
+    def after(self, commit: Commit) -> _State:
+        return _State(
+            commit.head,
+            (*self.rows, *commit.rows),
+            {**self.cases, **commit.cases},
+            {**self.nodes, **{(level, index): value for level, index, value in commit.nodes}},
+            {**self.checkpoints, commit.head.frontier.size: commit.checkpoint},
+        )
+
+
+class MemoryStorage(Storage):
+    """One value that is replaced when a transaction ends, so that a reader sees whole commits only."""
+
+    def __init__(self) -> None:
+        self._state = _State()
+        self._exclusive = threading.Lock()
+        self.broken: StorageError | None = None
+        """Once set, the database fails."""
+
+    @contextmanager
+    def append(self) -> Iterator[Append]:
+        with self._exclusive:
+            self._check()
+            transaction = _MemoryAppend(self)
+            yield transaction
+            self._check()
+            for commit in transaction.stored:
+                self._state = self._state.after(commit)
+
+    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+        self._check()
+        return [row for row in self._state.rows if row.recipient == recipient and row.sequence > after][:limit]
+
+    def feed_length(self, recipient: str) -> int:
+        self._check()
+        return sum(row.recipient == recipient for row in self._state.rows)
+
+    def rows(self, indexes: Collection[int]) -> list[Row]:
+        wanted = set(indexes)
+        return [row for row in self._state.rows if row.index in wanted]
+
+    def find(self, identifier: str) -> Row | None:
+        return next((row for row in self._state.rows if row.id == identifier), None)
+
+    def case(self, identifier: str) -> tuple[int, Case] | None:
+        return next((found for found in self._state.cases.items() if found[1].id == identifier), None)
+
+    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+        newest_first = sorted(self._state.cases.items(), reverse=True)
+        return [(index, case) for index, case in newest_first if index < before and _fits(case, wanted)][:limit]
+
+    def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
+        return {index: [row for row in self._state.rows if row.case_index == index] for index in case_indexes}
+
+    def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:
+        return {position: self._state.nodes[position] for position in positions if position in self._state.nodes}
+
+    def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
+        return {size: self._state.checkpoints[size] for size in sizes if size in self._state.checkpoints}
+
+    def current_head(self) -> Head:
+        return self._state.head
+
+    def extent(self) -> int:
+        return max([0, *self._state.checkpoints, *(row.index + 1 for row in self._state.rows)])
+
+    def close(self) -> None:
+        pass
+
+    def forget(self, what: str) -> None:
+        """Loses the ``nodes`` of the tree, or the ``checkpoints``: damage."""
+        nothing: dict[str, Any] = {what: {}}
+        self._state = replace(self._state, **nothing)
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+
+class _MemoryAppend(Append):
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+        self.stored: list[Commit] = []
+
+    def head(self) -> Head:
+        return self._storage.current_head()
+
+    def load(
+        self,
+        ids: Collection[str],
+        cases: Collection[str],
+        answers: Collection[tuple[str, bytes]],
+        recipients: Collection[str],
+    ) -> Known:
+        storage = self._storage
+        rows = {one: row for one in ids if (row := storage.find(one))}
+        found = {one: case for one in cases if (case := storage.case(one))}
+        answered = {
+            (found[one][0], digest)
+            for one, digest in answers
+            if one in found and digest in {row.digest for row in storage.case_rows([found[one][0]])[found[one][0]]}
+        }
+        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients})
+
+    def store(self, commit: Commit) -> None:
+        self.stored.append(commit)
+
+
+def _fits(case: Case, wanted: CaseFilter) -> bool:
+    sides = (case.authority, case.platform)
+    party, counterpart = sides if wanted.role is Role.AUTHORITY else sides[::-1]
+    return (
+        party == wanted.party
+        and case.test == wanted.test
+        and (not wanted.counterpart or wanted.counterpart == counterpart)
+        and (not wanted.states or case.state in wanted.states)
+        and (wanted.category is None or wanted.category is case.category)
+        and (wanted.opened_from is None or wanted.opened_from <= case.opened_at)
+        and (wanted.opened_until is None or case.opened_at < wanted.opened_until)
+    )

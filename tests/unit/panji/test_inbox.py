@@ -1,0 +1,81 @@
+"""The inbox: what was delivered, how far we have got, and the newest head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.lying_exchange import World
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag
+
+from panji.errors import DeliveryError
+from panji.inbox import Cursor, Inbox
+from panji.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from panji.session import Verified
+
+
+def deliveries(world: World, count: int) -> list[Verified]:
+    ministry, platform = world.session(MINISTRY), world.session(PLATFORM)
+    signed = [ministry.sign(PLATFORM, a_flag(), language="en", now=NOON) for _ in range(count)]
+    return [platform.verify_delivery(world.exchange.delivery(one.envelope)) for one in signed]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "state.sqlite", organisation=PLATFORM, exchange=EXCHANGE) as store:
+        yield store
+
+
+@pytest.fixture
+def inbox(store: Store) -> Inbox:
+    return Inbox(store)
+
+
+def test_at_first_nothing_was_handled(inbox: Inbox) -> None:
+    assert inbox.cursor() == Cursor(0, -1)
+    assert inbox.head() is None
+
+
+def test_keeping_a_statement_does_not_mean_that_it_was_handled(inbox: Inbox) -> None:
+    inbox.keep(deliveries(World(), 2))
+    assert inbox.cursor().sequence == 0
+
+
+def test_the_cursor_knows_the_place_in_the_log(inbox: Inbox) -> None:
+    inbox.keep(deliveries(World(), 2))
+    inbox.advance(2)
+    assert inbox.cursor() == Cursor(2, 1)
+    assert inbox.cursor(1) == Cursor(1, 0)
+    assert inbox.cursor(9) == Cursor(9, -1)
+
+
+def test_the_cursor_never_goes_back(inbox: Inbox) -> None:
+    inbox.advance(5)
+    inbox.advance(3)
+    assert inbox.cursor().sequence == 5
+
+
+def test_a_statement_that_is_delivered_once_more_is_the_same(inbox: Inbox) -> None:
+    delivered = deliveries(World(), 2)
+    inbox.keep(delivered)
+    inbox.keep(delivered)
+    assert inbox.received(delivered[0].statement.case) == [delivered[0].envelope]
+
+
+def test_a_feed_that_was_rewritten_after_delivery_is_noticed_and_keeps_the_evidence(inbox: Inbox) -> None:
+    first, other = deliveries(World(), 1), deliveries(World(), 1)
+    inbox.keep(first)
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep(other)
+    assert inbox.received(first[0].statement.case) == [first[0].envelope]
+
+
+def test_the_newest_head_replaces_the_one_before(inbox: Inbox) -> None:
+    inbox.keep_head("one")
+    inbox.keep_head("two")
+    assert inbox.head() == "two"

@@ -1,0 +1,174 @@
+"""The outbox and the file beneath it: what was signed is never lost, and never confused."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+from support.lying_exchange import World
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag, an_id
+
+from panji.errors import ConfigError, InputError, Reason, RefusedError
+from panji.outbox import Outbox
+from panji.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from panji.session import Signed, Verified
+
+REFUSED = RefusedError(Reason.NOT_ACCREDITED, "no")
+
+
+class Desk:
+    """A ministry that signs, and an exchange that takes."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.session = self.world.session(MINISTRY)
+
+    def signed(self, number: int, reasons: str = "as stated") -> Signed:
+        return self.session.sign(PLATFORM, a_flag(reasons=reasons), language="en", now=NOON, id=an_id(number))
+
+    def verified(self, signed: Signed) -> Verified:
+        return self.session.accept(signed, self.world.exchange.delivery(signed.envelope).receipt)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite"
+
+
+def opened(path: Path) -> Store:
+    return Store(path, organisation=MINISTRY, exchange=EXCHANGE)
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with opened(path) as store:
+        yield store
+
+
+def test_what_was_put_is_pending_in_order_until_it_is_answered(desk: Desk, store: Store) -> None:
+    outbox = Outbox(store)
+    first, second, third = (desk.signed(number) for number in (3, 1, 2))
+    outbox.put([first, second, third])
+    assert outbox.pending() == [first.envelope, second.envelope, third.envelope]
+    outbox.settle([(second, desk.verified(second)), (first, REFUSED)])
+    assert outbox.pending() == [third.envelope]
+
+
+def test_what_was_put_survives_a_crash(desk: Desk, path: Path) -> None:
+    """The connection is not closed in order: what counts is what another process finds on the disk."""
+    crashed, signed = opened(path), desk.signed(1)
+    Outbox(crashed).put([signed])
+    with opened(path) as survivor:
+        assert Outbox(survivor).pending() == [signed.envelope]
+    crashed.close()
+
+
+def test_putting_the_same_bytes_again_changes_nothing(desk: Desk, store: Store) -> None:
+    outbox, signed = Outbox(store), desk.signed(1)
+    outbox.put([signed])
+    outbox.settle([(signed, desk.verified(signed))])
+    outbox.put([signed, signed])
+    assert outbox.pending() == []
+    assert outbox.envelope(signed.statement.id) == signed.envelope
+
+
+def test_an_id_names_one_statement_for_ever_and_a_bad_batch_leaves_nothing(desk: Desk, store: Store) -> None:
+    outbox, signed = Outbox(store), desk.signed(1)
+    outbox.put([signed])
+    with pytest.raises(InputError, match="signed before"):
+        outbox.put([desk.signed(2), desk.signed(1, "other reasons")])
+    assert outbox.pending() == [signed.envelope]
+
+
+def test_nothing_is_known_of_an_id_that_was_never_signed(store: Store) -> None:
+    assert Outbox(store).envelope(an_id(1)) is None
+
+
+def test_a_receipt_outweighs_an_earlier_refusal(desk: Desk, store: Store) -> None:
+    outbox, signed = Outbox(store), desk.signed(1)
+    outbox.put([signed])
+    outbox.settle([(signed, REFUSED)])
+    assert outbox.accepted(signed.statement.id) == []
+    outbox.settle([(signed, desk.verified(signed))])
+    assert outbox.accepted(signed.statement.id) == [signed.envelope]
+
+
+# The file.
+
+
+def test_a_state_file_serves_again_after_it_was_closed(desk: Desk, path: Path) -> None:
+    signed = desk.signed(1)
+    with opened(path) as store:
+        Outbox(store).put([signed])
+    with opened(path) as store:
+        assert Outbox(store).pending() == [signed.envelope]
+
+
+def test_commits_are_on_disk_before_they_return(store: Store) -> None:
+    with store.transaction() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_transaction_that_fails_leaves_nothing(desk: Desk, store: Store) -> None:
+    class Interruption(Exception):  # noqa: N818 - it is none of ours
+        pass
+
+    def interrupted() -> None:
+        with store.transaction() as connection:
+            connection.execute("UPDATE cursor SET sequence = 7")
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        interrupted()
+    with store.transaction() as connection:
+        assert connection.execute("SELECT sequence FROM cursor").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("organisation", "exchange"), [(PLATFORM, EXCHANGE), (MINISTRY, "other.example/log")])
+def test_the_state_of_another_organisation_or_exchange_is_refused(path: Path, organisation: str, exchange: str) -> None:
+    """Its cursor counts in another feed, and would skip statements in silence."""
+    opened(path).close()
+    with pytest.raises(ConfigError, match="belongs to kominfo"):
+        Store(path, organisation=organisation, exchange=exchange)
+
+
+def test_a_state_file_of_a_later_version_is_refused(path: Path) -> None:
+    opened(path).close()
+    later = sqlite3.connect(path)
+    later.execute("PRAGMA user_version = 2")
+    later.close()
+    with pytest.raises(ConfigError, match="says 2"):
+        opened(path)
+
+
+def test_somebody_elses_database_is_refused_and_left_alone(path: Path) -> None:
+    foreign = sqlite3.connect(path)
+    foreign.execute("CREATE TABLE notes (text)")
+    with pytest.raises(ConfigError, match="no state file"):
+        opened(path)
+    assert foreign.execute("SELECT name FROM sqlite_master").fetchall() == [("notes",)]
+    foreign.close()
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"not a database, " * 100)
+    with pytest.raises(ConfigError) as caught:
+        opened(path)
+    assert caught.value.key == "state"
+
+
+def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        opened(tmp_path / "nowhere" / "state.sqlite")
