@@ -7,7 +7,6 @@ negotiated, for every call. TLS keys are ECDSA P-256: BoringSSL offers no Ed2551
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from panji import __version__
+from panji.core.directory import SPIFFE_ID
 from panji.errors import ConfigError, Reason, RefusedError
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 """How every channel of a participant behaves. An exchange must allow pings every 30 s."""
-
-_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
 
 
 class Identity(Protocol):
@@ -155,7 +153,7 @@ def peer(auth_context: Mapping[str, Iterable[bytes]]) -> Peer:
         raise RefusedError(Reason.CERTIFICATE_IDENTITY, "the certificate has not exactly one URI SAN, a SPIFFE id")
     # 3 Spelt as the directory spells it. Stops queries, fragments and control characters, which gRPC lets through.
     spiffe_id = uris[0].decode("ascii", "replace")
-    if not _SPIFFE.fullmatch(spiffe_id):
+    if not SPIFFE_ID.fullmatch(spiffe_id):
         raise RefusedError(Reason.CERTIFICATE_IDENTITY, "the URI SAN is no plain SPIFFE id (spiffe://domain/path)")
     return Peer(spiffe_id, "TLSv1.3")
 

@@ -31,7 +31,8 @@ _E = TypeVar("_E", bound="IntEnum")
 ANY = "*"
 """In an accreditation: every platform."""
 
-_SPIFFE = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
+SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
+"""A participant's identity: a SPIFFE id without query or fragment, and with a path (SPIFFE-ID, section 2)."""
 _TEXT = form.line(1000)
 
 
@@ -190,7 +191,7 @@ class _Reader:
         keys = [self.key(f"{at}.key[{n}]", one) for n, one in enumerate(self.tables(entry, "key", at))]
         participants = self.texts(f"{at}.participants", entry.get("participants", []))
         for spiffe in participants:
-            if not _SPIFFE.fullmatch(spiffe):
+            if not SPIFFE_ID.fullmatch(spiffe):
                 self.violations.append(Violation(f"{at}.participants", "are SPIFFE ids (spiffe://domain/path)"))
         threshold, suspended = entry.get("threshold", 1), entry.get("suspended", False)
         if type(threshold) is not int:
