@@ -1,7 +1,7 @@
 """Starts one exchange: ``panji-server --config FILE``.
 
-Exit codes: 0 stopped in order, 2 wrong usage, 74 the storage failed or the log's audit at start did, 78 the
-configuration is wrong (sysexits.h: EX_IOERR, EX_CONFIG).
+Exit codes: 0 stopped in order, 2 wrong usage, 74 the storage or the log of events failed, or the log's audit at start
+did, 78 the configuration is wrong (sysexits.h: EX_IOERR, EX_CONFIG).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from panji.core.keys import Algorithm, PrivateKeySigner
 from panji.core.note import NoteSigner
@@ -26,12 +26,14 @@ from panji_server.config import Config, load
 from panji_server.directory import DirectoryFile
 from panji_server.exchange import Exchange
 from panji_server.limits import RateLimit
-from panji_server.rpc.server import Server
+from panji_server.rpc.server import Server, tls_credentials
 from panji_server.storage.base import StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from panji.core.directory import Directory
 
 EX_IOERR = 74
 EX_CONFIG = 78
@@ -67,9 +69,16 @@ def _run(coroutine: object) -> int:
 
 def _audit_log(config: Config) -> AuditLog:
     try:
-        return AuditLog.open(config.audit.path)
+        return AuditLog.open(config.audit.path, _audit_failed)
     except OSError as error:
         raise ConfigError("audit.path", str(error)) from error
+
+
+def _audit_failed(error: OSError) -> NoReturn:
+    # Fail closed, here and now: no answer leaves that the log of events does not know of. Senders retry, and find
+    # what was committed.
+    sys.stderr.write(f"panji-server: audit: {error}\n")
+    os._exit(EX_IOERR)
 
 
 def _log_signer(config: Config) -> NoteSigner:
@@ -84,19 +93,25 @@ def _log_signer(config: Config) -> NoteSigner:
 
 async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
     signer = _log_signer(config)
-    directory = DirectoryFile(
-        config.directory,
-        on_change=lambda new: _report(
+
+    def changed(new: Directory) -> None:
+        _report(
             audit,
             "directory.changed",
             organisations=len(new.organisations),
             accreditations=len(new.accreditations),
-        ),
+        )
+        exchange.nudge()
+
+    directory = DirectoryFile(
+        config.directory,
+        on_change=changed,
         on_error=lambda error: _report(audit, "directory.rejected", error=str(error)),
     )
     storage = SQLiteStorage(config.database)
     checkpoint, checked = startup.audit(storage, signer.verifier)
     if check:
+        tls_credentials(config)
         storage.close()
         return 0
     failed: list[StorageError] = []
@@ -150,6 +165,12 @@ async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following
+    if not failed:
+        _report(audit, "exchange.stopping", signal=received[0])
+        await server.drain()
+        ending = asyncio.create_task(server.stop(config.grace_seconds))
+        await exchange.stop()
+        await ending
     if failed:
         # Fail closed: whoever waits was told to retry, and nothing more is promised. The audit at start finds out
         # what of the last commit the disk has.
@@ -157,11 +178,6 @@ async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
         sys.stderr.write(f"panji-server: storage: {failed[0]}\n")
         await server.stop(0.2)
         os._exit(EX_IOERR)
-    _report(audit, "exchange.stopping", signal=received[0])
-    await server.drain()
-    ending = asyncio.create_task(server.stop(config.grace_seconds))
-    await exchange.stop()
-    await ending
     size = storage.current_head().frontier.size
     storage.close()
     _report(audit, "exchange.stopped", size=size)

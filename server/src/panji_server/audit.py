@@ -7,14 +7,15 @@ carries content of a statement, or a secret.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from io import SEEK_END
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _CALL = ("request_id", "trace_id", "method", "participant", "organisation")
@@ -36,7 +37,7 @@ FIELDS: Mapping[str, str] = {
     "code": "gRPC status code of the answer, by name.",
     "reason": "ErrorInfo.reason of the refusal; empty where there was none.",
     "retryable": "Whether the same bytes may be sent again.",
-    "violations": "Paths of the fields that broke a rule, without their values.",
+    "violations": "Paths of the first 100 fields that broke a rule, without their values.",
     "duration_ms": "From the call's arrival to its answer, in milliseconds.",
     "items": "Statements in the call.",
     "accepted": "Statements of the call that were accepted.",
@@ -79,6 +80,11 @@ class Event:
     level: str
     meaning: str
     fields: tuple[str, ...]
+    """Exactly these, beside those of every event."""
+    names: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", frozenset(self.fields))
 
 
 EVENTS: Mapping[str, Event] = {
@@ -94,9 +100,15 @@ EVENTS: Mapping[str, Event] = {
     "directory.rejected": Event(
         "error", "The directory's new version cannot be used; the last good one stays in force.", ("error",)
     ),
+    "certificate.changed": Event(
+        "info", "Another certificate, key or list of client authorities is in force for new connections.", ("listen",)
+    ),
+    "certificate.rejected": Event(
+        "error", "The new files of TLS cannot be used; the last good ones stay in force.", ("error",)
+    ),
     "statement.accepted": Event(
         "info",
-        "A statement is in the log, durably, and its receipt was given.",
+        "A statement is in the log, durably, and its receipt was given, unless the caller had hung up.",
         (*_CALL, "item", "statement_id", "kind", "case_id", "sender", "recipient", "test", "index", "sequence",
          "received_at", "digest", "bytes"),
     ),
@@ -134,37 +146,72 @@ class AuditLog:
 
     Args:
         stream: Where lines go.
+        on_failure: Called when they do not go there. It must not return: what cannot be told must not happen.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, on_failure: Callable[[OSError], NoReturn] | None = None) -> None:
         self._stream = stream
+        self._on_failure = on_failure
         self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(_Unflushed(stream)),  # type: ignore[arg-type]  # it needs write and flush only
+            # In one write with its line break: a line that is there is whole, whenever the process dies.
+            structlog.WriteLogger(_Unflushed(stream)),  # type: ignore[arg-type]  # it needs write and flush only
             processors=[structlog.processors.JSONRenderer(separators=(",", ":"))],
             wrapper_class=structlog.BoundLogger,
         )
 
     @classmethod
-    def open(cls, path: str) -> AuditLog:
+    def open(cls, path: str, on_failure: Callable[[OSError], NoReturn] | None = None) -> AuditLog:
         """Appends to a file, or writes to standard output for ``-``.
 
         Raises:
             OSError: The file cannot be opened.
         """
-        return cls(sys.stdout if path == "-" else _append(path))
+        return cls(sys.stdout if path == "-" else _append(path), on_failure)
 
     def write(self, event: str, **fields: Any) -> None:
-        """Writes one event. It reaches the operating system with the next :meth:`flush`."""
+        """Writes one event. It reaches the operating system with the next :meth:`flush`.
+
+        Raises:
+            ValueError: No such event, or not exactly its fields: whoever reads the log counts on the schema.
+        """
+        declared = EVENTS.get(event)
+        if declared is None or fields.keys() != declared.names:
+            raise ValueError(f"{event} with {sorted(fields)} is no event of the schema")
         time = datetime.now(UTC).isoformat(timespec="microseconds")
-        self._logger.msg(event, time=time, level=EVENTS[event].level, **fields)
+        try:
+            self._logger.msg(event, time=time, level=declared.level, **fields)
+        except OSError as error:
+            self._failed(error)
 
     def flush(self) -> None:
         """Hands what was written to the operating system: once a call, before its answer leaves."""
-        self._stream.flush()
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> NoReturn:
+        if self._on_failure is None:
+            raise error
+        self._on_failure(error)
 
 
 def _append(path: str | Path) -> TextIO:
-    return open(path, "a", encoding="utf-8", buffering=1 << 16)  # noqa: PTH123 - stays open as long as the process
+    stream = open(path, "a+", encoding="utf-8", buffering=1 << 16)  # noqa: PTH123, SIM115 - open as long as the process
+    try:
+        if _is_torn(stream.buffer):
+            stream.write("\n")
+    except OSError:
+        pass  # a pipe, or a device: it has no end to look at
+    return stream
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Whether the last line has no end: a process was killed while it wrote, and the next line must not suffer."""
+    if not file.seek(0, SEEK_END):
+        return False
+    file.seek(-1, SEEK_END)
+    return file.read(1) != b"\n"
 
 
 class _Unflushed:

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict, SettingsError
 
+from panji.core import form
 from panji.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
-_LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
+_LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
+_SPAN = Field(ge=timedelta(0), le=timedelta(days=3660))  # times of issue stay within the calendar
 _FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -33,6 +35,8 @@ def _address(value: str) -> str:
 def _origin(value: str) -> str:
     if not value or any(character.isspace() or character == "+" for character in value):
         raise ValueError("must have neither white space nor a plus sign (C2SP signed-note)")
+    if wrong := form.line(200)(value):  # as in statements, which name it
+        raise ValueError(wrong)
     return value
 
 
@@ -54,7 +58,7 @@ class Limits(BaseModel):
 
     model_config = _FROZEN
 
-    statements_per_second: Annotated[float, Field(gt=0)] = 5000.0
+    statements_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5000.0
     """Sustained rate of one organisation."""
     burst: Annotated[int, Field(ge=1)] = 20_000
     """Statements that one organisation may submit at once after a pause."""
@@ -62,9 +66,9 @@ class Limits(BaseModel):
     """Largest envelope."""
     queue: Annotated[int, Field(ge=1000)] = 50_000
     """Statements that may wait for a commit before further ones are refused as OVERLOADED."""
-    issued_before: timedelta = timedelta(hours=24)
+    issued_before: Annotated[timedelta, _SPAN] = timedelta(hours=24)
     """How long before its receipt a statement may have been issued; seconds, or ISO 8601."""
-    issued_after: timedelta = timedelta(minutes=5)
+    issued_after: Annotated[timedelta, _SPAN] = timedelta(minutes=5)
     """How far a sender's clock may run ahead; seconds, or ISO 8601."""
 
 
@@ -104,7 +108,7 @@ class Config(BaseSettings):
     """Limits."""
     audit: Audit = Audit()
     """Audit events."""
-    grace_seconds: Annotated[float, Field(ge=0)] = 5.0
+    grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """How long running calls may take to end when the process is told to stop."""
 
     @classmethod
@@ -129,7 +133,7 @@ def load(path: Path) -> Config:
     """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or more of it than Python reads
         raise ConfigError(str(path), str(error)) from error
     try:
         return Config(**_absolute(document, path.resolve().parent))
@@ -137,6 +141,8 @@ def load(path: Path) -> Config:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(key, first["msg"]) from error
+    except SettingsError as error:  # a table in the environment that is no JSON; names the table
+        raise ConfigError("environment", str(error)) from error
 
 
 _PATHS = {"database", "directory", "log_key", "certificate", "key", "client_ca", "path"}

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from panji.core.directory import Directory, parse_directory
-from panji.errors import ConfigError, PanjiError
+from panji.errors import ConfigError, InputError, PanjiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-POLL_SECONDS = 0.5
-"""How often the file is looked at; a change is in force within a second."""
+POLL_SECONDS = 0.25
+"""How often the file is looked at. A change must be seen twice and is in force within a second."""
 
 
 class DirectorySource(ABC):
@@ -33,6 +33,9 @@ class DirectorySource(ABC):
 class DirectoryFile(DirectorySource):
     """A TOML file. A change that cannot be read leaves the last good directory in force, and is reported.
 
+    A new text counts once it was the same at two looks: half of a file that is still being written may well be TOML,
+    and everyone in its other half would be cut off. For the same reason a directory without organisations is none.
+
     Args:
         path: The file.
         on_change: Called with the directory after each change.
@@ -49,10 +52,12 @@ class DirectoryFile(DirectorySource):
         self._on_change = on_change
         self._on_error = on_error
         try:
-            self._text = path.read_text("utf-8")
-            self._current = parse_directory(self._text)
+            text = path.read_text("utf-8")
+            self._current = _parse(text)
         except (OSError, UnicodeDecodeError, PanjiError) as error:
             raise ConfigError("directory", str(error)) from error
+        self._seen: str | None = text
+        self._taken: str | None = text
 
     @property
     def current(self) -> Directory:
@@ -66,21 +71,32 @@ class DirectoryFile(DirectorySource):
             self.reload()
 
     def reload(self) -> None:
-        """Reads the file again if its content changed."""
+        """Looks at the file, and takes its content if that is new and was the same at the last look."""
+        text, problem = None, ""
         try:
             text = self._path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            # An editor may be about to replace the file; if it stays away, the last good directory stays in force.
-            if self._text:
-                self._text = ""
-                self._on_error(ConfigError("directory", str(error)))
+            problem = str(error)
+        settled = text == self._seen
+        self._seen = text
+        if not settled or text == self._taken:
             return
-        if text == self._text:
-            return
-        self._text = text
+        self._taken = text
         try:
-            self._current = parse_directory(text)
+            if text is None:
+                raise ConfigError("directory", problem)
+            self._current = _parse(text)
         except PanjiError as error:
             self._on_error(error)
         else:
             self._on_change(self._current)
+
+
+def _parse(text: str) -> Directory:
+    try:
+        directory = parse_directory(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The directory is more than a TOML parser takes: {error}") from error
+    if not directory.organisations:
+        raise InputError("The directory has no organisation")
+    return directory

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DELIVERIES_AT_ONCE = 64
-"""Statements that the feed reads and sends at once."""
+"""Statements that the feed reads and sends at once, unless they are large."""
+BYTES_AT_ONCE = 16 * 1024 * 1024
+"""Statements that go into one answer stop here; the first one always goes. An answer has at most twice as much."""
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
 _READERS = 2
@@ -51,6 +53,16 @@ _MAY_BE_OLD = frozenset(
 
 Delivered = tuple["Row", "Receipt"]
 """A stored statement and its receipt."""
+
+
+def fitting(*groups: Sequence[Row]) -> int:
+    """Returns how many of the groups, from the first on and at least that, go into one answer together."""
+    room = BYTES_AT_ONCE
+    for count, rows in enumerate(groups):
+        room -= sum(len(row.envelope) for row in rows)
+        if room < 0:
+            return max(count, 1)
+    return len(groups)
 
 
 class Exchange:
@@ -85,11 +97,13 @@ class Exchange:
         self._limit = limit
         self._clock = clock
         self._on_failure = on_failure
+        self._failed = False
+        self._closed = False
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._stopping = asyncio.Event()
-        self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=on_failure)
+        self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=self._fail)
         self._ledger.start()
 
     async def submit(
@@ -143,7 +157,7 @@ class Exchange:
     async def feed(self, recipient: str, after: int) -> AsyncGenerator[tuple[list[Delivered], bool]]:
         """Yields an organisation's feed from a cursor on, in runs, and with each run whether it reached the end.
 
-        After the end it waits for the next statement.
+        After the end it waits for the next statement, or a :meth:`nudge`.
 
         Raises:
             RefusedError: CURSOR_OUT_OF_RANGE; SHUTTING_DOWN once the exchange stops.
@@ -163,31 +177,48 @@ class Exchange:
                     raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
                 wake.clear()  # before reading: what is committed from here on wakes us again
                 rows = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE)
-                at_end = len(rows) < DELIVERIES_AT_ONCE
-                yield list(zip(rows, await self.receipts(rows), strict=True)), at_end
-                if rows:
-                    after = rows[-1].sequence
+                run = rows[: fitting(*([row] for row in rows))]
+                at_end = len(run) == len(rows) < DELIVERIES_AT_ONCE
+                yield list(zip(run, await self.receipts(run), strict=True)), at_end
+                if run:
+                    after = run[-1].sequence
                 if at_end:
                     await wake.wait()
         finally:
             self._watchers[recipient].discard(wake)
 
     async def read(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Runs a read of the database in a reader's thread; when the storage fails, the process is told to end."""
+        """Runs a read of the database in a reader's thread; when the storage fails, the process is told to end.
+
+        Raises:
+            RefusedError: STORAGE_FAILED; SHUTTING_DOWN once the exchange has stopped.
+        """
+        if self._closed:
+            raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
         except StorageError as error:
-            self._on_failure(error)
+            self._fail(error)
             raise RefusedError(Reason.STORAGE_FAILED, "the database failed; try again") from error
+
+    def nudge(self) -> None:
+        """Lets every feed yield, if only an empty run: when the directory changes, readers are looked at anew."""
+        for wakes in self._watchers.values():
+            for wake in wakes:
+                wake.set()
 
     async def stop(self) -> None:
         """Commits what waits, ends the feeds and refuses what comes."""
         self._stopping.set()
-        for wakes in self._watchers.values():
-            for wake in wakes:
-                wake.set()
+        self.nudge()
         await self._ledger.stop()
+        self._closed = True  # calls may still be running, in their time of grace
         self._readers.shutdown()
+
+    def _fail(self, error: StorageError) -> None:
+        if not self._failed:
+            self._failed = True
+            self._on_failure(error)
 
     def _committed(self, accepted: Mapping[int, Accepted]) -> None:
         for index, one in accepted.items():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from panji.core import merkle
 from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import Kind
-from panji.errors import Reason, RefusedError
+from panji.errors import InputError, Reason, RefusedError
 from panji_server.sequencing import Accepted, Repeated, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
 
@@ -75,7 +75,8 @@ class Ledger:
         self._wake = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "panji-ledger")
         self._task: asyncio.Task[None] | None = None
-        self._refusal: RefusedError | None = None
+        self._closed: Callable[[], RefusedError] | None = None
+        """Once set, makes what refuses every submission: a fresh error each, since each gathers a traceback."""
 
     def start(self) -> None:
         """Starts taking submissions."""
@@ -89,8 +90,8 @@ class Ledger:
                 STORAGE_FAILED some may be in the log all the same, and a retry finds them.
             Exception: A defect in the exchange, met while these statements were sequenced; none was accepted.
         """
-        if self._refusal is not None:
-            raise self._refusal
+        if self._closed is not None:
+            raise self._closed()
         if self._queued + len(items) > self._max_queue and self._queued:
             raise RefusedError(Reason.OVERLOADED, "too many statements wait for a commit", retry_after=_RETRY)
         submission = _Submission(items, asyncio.get_running_loop().create_future())
@@ -101,9 +102,7 @@ class Ledger:
 
     async def stop(self) -> None:
         """Commits what waits, refuses what comes, and ends."""
-        self._refusal = self._refusal or RefusedError(
-            Reason.SHUTTING_DOWN, "the exchange is stopping", retry_after=_RETRY
-        )
+        self._closed = self._closed or _shutting_down
         self._wake.set()
         if self._task is not None:
             await self._task
@@ -112,30 +111,32 @@ class Ledger:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         shared = False
-        while self._refusal is None or self._queue:
+        while self._closed is None or self._queue:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if shared and self._refusal is None:
+            if shared and self._closed is None:
                 await asyncio.sleep(COMPANY_SECONDS)
             group = self._take()
             shared = len(group) > 1
             try:
                 answers = await loop.run_in_executor(self._writer, self._commit, group)
+                self._on_commit(
+                    {
+                        one.row.index: one
+                        for outcomes in answers
+                        if isinstance(outcomes, list)
+                        for one in outcomes
+                        if isinstance(one, Accepted)
+                    }
+                )
             except StorageError as error:
                 self._fail(group, error)
                 return
-            # By index: two submissions of the very same statement in one group are one statement.
-            self._on_commit(
-                {
-                    one.row.index: one
-                    for outcomes in answers
-                    if isinstance(outcomes, list)
-                    for one in outcomes
-                    if isinstance(one, Accepted)
-                }
-            )
+            except Exception as defect:  # noqa: BLE001 - or this task would be gone, and everyone wait for ever
+                self._fail(group, StorageError(f"a defect in the ledger: {defect!r}"))
+                return
             for submission, outcomes in zip(group, answers, strict=True):
                 if submission.answer.done():
                     continue  # the caller hung up; what it sent is in the log, and a retry gets its receipt
@@ -155,12 +156,10 @@ class Ledger:
         return group
 
     def _fail(self, group: Iterable[_Submission], error: StorageError) -> None:
-        self._refusal = RefusedError(
-            Reason.STORAGE_FAILED, "the statement could not be made durable; try again", retry_after=_RETRY
-        )
+        self._closed = _storage_failed
         for submission in (*group, *self._queue):
             if not submission.answer.done():
-                submission.answer.set_exception(self._refusal)
+                submission.answer.set_exception(_storage_failed())
         self._queue.clear()
         self._on_failure(error)
 
@@ -194,21 +193,29 @@ class Ledger:
         return [[next(outcomes) for _ in submission.items] for submission in group]
 
 
+def _shutting_down() -> RefusedError:
+    return RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping", retry_after=_RETRY)
+
+
+def _storage_failed() -> RefusedError:
+    return RefusedError(Reason.STORAGE_FAILED, "the statement could not be made durable; try again", retry_after=_RETRY)
+
+
 def receipts(storage: Storage, rows: Sequence[Row]) -> list[Receipt]:
     """Returns the receipts of stored statements: the very ones that their senders got, made again from the tree.
 
     Raises:
         StorageError: The database failed, or a node or checkpoint that a receipt needs is missing.
     """
-    wanted = {position for row in rows for position in merkle.inclusion_nodes(row.index, row.tree_size)}
-    nodes = storage.nodes(list(wanted))
-    checkpoints = storage.checkpoints({row.tree_size for row in rows})
     try:
+        wanted = {position for row in rows for position in merkle.inclusion_nodes(row.index, row.tree_size)}
+        nodes = storage.nodes(list(wanted))
+        checkpoints = storage.checkpoints({row.tree_size for row in rows})
         return [
             receipt_of(
                 row, merkle.inclusion_proof(row.index, row.tree_size, lambda _: nodes), checkpoints[row.tree_size]
             )
             for row in rows
         ]
-    except KeyError as error:
+    except (KeyError, InputError) as error:  # the latter: a statement that stands behind the end of its tree
         raise StorageError(f"a node or checkpoint is missing from the database: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -44,9 +45,10 @@ class RateLimit:
         # A batch may be larger than the burst: it passes when the bucket is full, and pays afterwards.
         if bucket.tokens < min(count, self._burst):
             wait = (min(count, self._burst) - bucket.tokens) / self._rate
+            # In whole milliseconds and one more: whoever comes back just then must not fail by a rounding.
             raise RefusedError(
                 Reason.RATE_LIMITED,
                 "the organisation submits faster than its rate allows",
-                retry_after=timedelta(seconds=wait),
+                retry_after=timedelta(milliseconds=math.ceil(wait * 1000) + 1),
             )
         bucket.tokens -= count

@@ -51,7 +51,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A statement that was in the log already, with these very bytes; its receipt is that of then."""
+    """A statement that was in the log already, or earlier in its group, with these very bytes; its receipt is that."""
 
     row: Row
 
@@ -97,12 +97,11 @@ def sequence(
         # The exchange checks its own receipt before anyone sees it: a defect here ends in an error, not in a lie.
         verify_in(receipt, row.digest, checkpoint)
         accepted[row.index] = Accepted(final, receipt, statement.case, statement.test)
-    repeated_now = {one.row.index for one in drafts if isinstance(one, Repeated)} & accepted.keys()
     outcomes: list[Accepted | Repeated | RefusedError] = [
         accepted[one.index]
         if isinstance(one, Row)
-        else accepted[one.row.index]
-        if isinstance(one, Repeated) and one.row.index in repeated_now
+        else Repeated(accepted[one.row.index].row)  # came twice in this group: its place in the tree is known only now
+        if isinstance(one, Repeated) and one.row.index in accepted
         else one
         for one in drafts
     ]

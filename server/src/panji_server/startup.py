@@ -8,11 +8,12 @@ from panji.core import envelope as dsse
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import Entry, commit
-from panji.errors import NoteError
+from panji.errors import InputError, NoteError
 from panji_server.storage.base import Storage, StorageError
 
 if TYPE_CHECKING:
     from panji.core.note import NoteVerifier
+    from panji_server.storage.base import Row
 
 LATEST = 1000
 """Statements, counted from the end, whose envelopes are hashed again."""
@@ -33,7 +34,10 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
     """
     # 1 The head is the one that was signed. Stops signing a second history over a database that was set back in part,
     #   and starting with another exchange's database or key.
+    extent = storage.extent()  # before the head, which another process may move on meanwhile
     frontier = storage.current_head().frontier
+    if extent > frontier.size:
+        raise StorageError(f"the log's head says {frontier.size} entries, but the database goes on to {extent}")
     if frontier.size == 0:
         return None, 0
     signed = storage.checkpoints([frontier.size]).get(frontier.size)
@@ -58,8 +62,14 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
         raise StorageError("statements are missing from the end of the log")
     leaves = storage.nodes([(0, row.index) for row in rows])
     for row in rows:
-        digest = dsse.digest(row.envelope)
-        entry = Entry(row.kind, row.received_at, commit(row.salt, digest, row.recipient, row.sequence))
-        if digest != row.digest or merkle.leaf_hash(entry.encode()) != leaves.get((0, row.index)):
+        if dsse.digest(row.envelope) != row.digest or _leaf(row) != leaves.get((0, row.index)):
             raise StorageError(f"the statement at index {row.index} is not the one that was logged")
     return checkpoint, len(rows)
+
+
+def _leaf(row: Row) -> bytes:
+    try:
+        entry = Entry(row.kind, row.received_at, commit(row.salt, row.digest, row.recipient, row.sequence))
+    except InputError:
+        return b""  # what makes no entry was never logged
+    return merkle.leaf_hash(entry.encode())

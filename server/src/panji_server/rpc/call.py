@@ -11,18 +11,20 @@ import re
 import time
 import traceback
 import uuid
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from panji.errors import Code, Reason, RefusedError, Violation
+from panji.errors import Code, Reason, RefusedError
 from panji.tls import peer
 from panji.wire.status import refusal_to_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from panji.core.directory import Organisation
     from panji_server.audit import AuditLog
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
 _OURS = "/panji.v1."
 _STATUS_KEY = "grpc-status-details-bin"
-_STATUS_LIMIT = 6000
-"""Bytes of details that a refusal may have: all metadata of an answer must fit a peer's 8 KiB."""
 
 CALL: ContextVar[Call] = ContextVar("call")
 """The call that is being answered."""
@@ -49,6 +49,10 @@ class Call:
     started: float
     participant: str = ""
     organisation: Organisation | None = None
+    items: int = 0
+    accepted: int = 0
+    repeated: int = 0
+    refused: int = 0
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -91,14 +95,12 @@ class Boundary(grpc.aio.ServerInterceptor):
                 return wrapped
             if wrapped.response_streaming:
                 wrapped = grpc.unary_stream_rpc_method_handler(
-                    self._stream(method, wrapped.unary_stream),
-                    request_deserializer=wrapped.request_deserializer,
+                    self._stream(method, wrapped.unary_stream, wrapped.request_deserializer),
                     response_serializer=wrapped.response_serializer,
                 )
             else:
                 wrapped = grpc.unary_unary_rpc_method_handler(
-                    self._unary(method, wrapped.unary_unary),
-                    request_deserializer=wrapped.request_deserializer,
+                    self._unary(method, wrapped.unary_unary, wrapped.request_deserializer),
                     response_serializer=wrapped.response_serializer,
                 )
             self._wrapped[method] = wrapped
@@ -112,7 +114,9 @@ class Boundary(grpc.aio.ServerInterceptor):
         """
         call.participant = peer(context.auth_context()).spiffe_id
         organisation = self._directory.current.organisation_of(call.participant)
-        if organisation is None or organisation.suspended:
+        # A participant that has changed sides meanwhile must not go on reading what is meant for the old one.
+        moved = call.organisation is not None and organisation is not None and organisation.id != call.organisation.id
+        if organisation is None or organisation.suspended or moved:
             raise RefusedError(
                 Reason.PARTICIPANT_UNKNOWN,
                 "the directory knows no active participant of this SPIFFE id",
@@ -120,32 +124,45 @@ class Boundary(grpc.aio.ServerInterceptor):
             )
         call.organisation = organisation
 
-    def _unary(self, method: str, behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
-        async def answer(request: Any, context: Any) -> Any:
+    # Requests are parsed here, not by the library, which would answer what is malformed without a word of ours.
+
+    def _unary(
+        self, method: str, behaviour: Callable[[Any, Any], Awaitable[Any]], parse: Callable[[bytes], Any]
+    ) -> Callable[[bytes, Any], Any]:
+        async def answer(data: bytes, context: Any) -> Any:
             call = _begin(method, context)
             try:
                 self.identify(call, context)
-                response = await behaviour(request, context)
+                response = await behaviour(_parsed(parse, data), context)
             except RefusedError as refusal:
                 self._refused(call, refusal)
                 await _abort(context, refusal, call)
             except Exception as defect:  # noqa: BLE001 - the last line of defence: reported, audited, answered
                 await _abort(context, self._failed(call, defect), call)
+            except asyncio.CancelledError:
+                self._finished(call, "CANCELLED")  # the caller hung up, or its time was up
+                raise
             else:
-                self._audit.flush()  # what the log of events says of an answer is written before the answer leaves
+                self._finished(call, "OK")  # what the log of events says of an answer is written before it leaves
                 return response
 
         return answer
 
-    def _stream(self, method: str, behaviour: Callable[[Any, Any], AsyncIterator[Any]]) -> Callable[[Any, Any], Any]:
-        async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
+    def _stream(
+        self, method: str, behaviour: Callable[[Any, Any], AsyncGenerator[Any]], parse: Callable[[bytes], Any]
+    ) -> Callable[[bytes, Any], Any]:
+        async def answer(data: bytes, context: Any) -> AsyncIterator[Any]:
             call = _begin(method, context)
             try:
                 self.identify(call, context)
-                async for response in behaviour(request, context):
-                    yield response
-                    # Streams live long: whoever has been suspended since is cut off here.
-                    self.identify(call, context)
+                async with aclosing(behaviour(_parsed(parse, data), context)) as responses:
+                    async for response in responses:
+                        # Streams live long: whoever has been suspended since hears nothing more.
+                        try:
+                            self.identify(call, context)
+                        except RefusedError as refusal:
+                            await responses.athrow(refusal)
+                        yield response
             except RefusedError as refusal:
                 self._refused(call, refusal)
                 await _abort(context, refusal, call)
@@ -153,6 +170,20 @@ class Boundary(grpc.aio.ServerInterceptor):
                 await _abort(context, self._failed(call, defect), call)
 
         return answer
+
+    def _finished(self, call: Call, code: str) -> None:
+        self._audit.write(
+            "call.finished",
+            **call.fields,
+            peer=call.peer,
+            code=code,
+            duration_ms=call.duration_ms,
+            items=call.items,
+            accepted=call.accepted,
+            repeated=call.repeated,
+            refused=call.refused,
+        )
+        self._audit.flush()
 
     def _refused(self, call: Call, refusal: RefusedError) -> None:
         self._audit.write(
@@ -191,33 +222,20 @@ def _begin(method: str, context: Any) -> Call:
     return call
 
 
+def _parsed(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return parse(data)
+    except DecodeError as error:
+        raise RefusedError(Reason.REQUEST_INVALID, "the bytes are no request of this method") from error
+
+
 async def _abort(context: Any, refusal: RefusedError, call: Call) -> None:
     if isinstance(asyncio.current_task(), asyncio.Task) and context.cancelled():
         return  # nobody is there to be told
-    status = refusal_to_status(_shortened(refusal), call.request_id)
+    status = refusal_to_status(refusal, call.request_id)
     await context.abort(grpc_code(refusal.code), refusal.message, ((_STATUS_KEY, status.SerializeToString()),))
 
 
 def grpc_code(code: Code) -> grpc.StatusCode:
     """The code as gRPC's Python library names it."""
     return grpc.StatusCode[code.name]
-
-
-def _shortened(refusal: RefusedError) -> RefusedError:
-    """Leaves out the violations that an answer's metadata have no room for, and says how many."""
-    room = _STATUS_LIMIT
-    kept: list[Violation] = []
-    for violation in refusal.violations:
-        room -= len(violation.field) + len(violation.description) + 16
-        if room < 0:
-            left = len(refusal.violations) - len(kept)
-            kept.append(Violation("", f"and {left} more violations"))
-            break
-        kept.append(violation)
-    return RefusedError(
-        refusal.reason,
-        refusal.message,
-        violations=kept,
-        retry_after=refusal.retry_after,
-        metadata=refusal.metadata,
-    )

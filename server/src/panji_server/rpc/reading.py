@@ -14,11 +14,12 @@ from panji.v1 import case_pb2, case_pb2_grpc, feed_service_pb2, feed_service_pb2
 from panji.wire.cases import case_to_message
 from panji.wire.receipts import delivery_to_message
 from panji.wire.times import to_datetime
+from panji_server.exchange import fitting
 from panji_server.rpc.call import CALL
 from panji_server.storage.base import CaseFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from panji.core.case import Case
     from panji.core.directory import Organisation
@@ -64,7 +65,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
             if request.with_statements
             else [case_to_message(case) for _, case in page]
         )
-        token = _token(page[-1][0], scope) if len(found) > size else ""
+        token = _token(page[len(cases) - 1][0], scope) if len(found) > len(cases) else ""
         return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
 
     async def SendCorrespondence(self, request: Any, context: Any) -> case_pb2.SendCorrespondenceResponse:
@@ -73,9 +74,10 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         return case_pb2.SendCorrespondenceResponse(receipt=receipt)
 
     async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> list[case_pb2.Case]:
+        """Returns the cases, or as many of them as go into one answer."""
         rows = await self._exchange.read(self._exchange.storage.case_rows, [index for index, _ in found])
         messages = []
-        for index, case in found:
+        for index, case in found[: fitting(*(rows[index] for index, _ in found))]:
             receipts = await self._exchange.receipts(rows[index])
             envelopes = [row.envelope for row in rows[index]]
             messages.append(case_to_message(case, zip(envelopes, receipts, strict=True)))
@@ -89,7 +91,7 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
         self._exchange = exchange
         self._audit = audit
 
-    async def Watch(self, request: Any, context: Any) -> AsyncIterator[feed_service_pb2.WatchResponse]:
+    async def Watch(self, request: Any, context: Any) -> AsyncGenerator[feed_service_pb2.WatchResponse]:
         """Streams the caller's feed. The library suspends this at each message until the caller's window has room."""
         call = CALL.get()
         last, count = request.after_sequence, 0

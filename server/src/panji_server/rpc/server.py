@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from panji.errors import ConfigError
 from panji.tls import MAX_MESSAGE_BYTES, server_credentials
 from panji.v1 import (
     case_pb2,
@@ -27,6 +29,8 @@ from panji_server.rpc.services import FlagService, LogService, ResponseService
 from panji_server.rpc.submission import Submission
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from panji_server.audit import AuditLog
     from panji_server.config import Config
     from panji_server.exchange import Exchange
@@ -45,6 +49,25 @@ _OPTIONS = (
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
 )
+
+
+def tls_credentials(
+    config: Config, *, report: Callable[[ConfigError | None], None] = lambda _: None
+) -> grpc.ServerCredentials:
+    """Returns the exchange's side of mutual TLS.
+
+    Args:
+        config: Names the files.
+        report: Told of every change of them that was picked up (None) or could not be (the error).
+
+    Raises:
+        ConfigError: A file cannot be used; its key is named.
+    """
+    tls = config.tls
+    try:
+        return server_credentials(tls.certificate, tls.key, tls.client_ca, report=report)
+    except ConfigError as error:
+        raise ConfigError(f"tls.{error.key}", str(error).removeprefix(f"{error.key}: ")) from error
 
 
 class Server:
@@ -76,7 +99,11 @@ class Server:
         ]
         self._services = ["", *services]
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        credentials = server_credentials(config.tls.certificate, config.tls.key, config.tls.client_ca)
+        self._audit = audit
+        self._problem = ""
+        self._loop = asyncio.get_running_loop()
+        self._listen = config.listen
+        credentials = tls_credentials(config, report=self._certificates_looked_at)
         self.port = self._server.add_secure_port(config.listen, credentials)
 
     async def start(self) -> None:
@@ -88,6 +115,19 @@ class Server:
     async def drain(self) -> None:
         """Says that it is not serving, so that load balancers send nobody any more."""
         await self._health.enter_graceful_shutdown()
+
+    def _certificates_looked_at(self, problem: ConfigError | None) -> None:
+        # gRPC asks at each new connection, in a thread of its own.
+        self._loop.call_soon_threadsafe(self._report_certificates, problem)
+
+    def _report_certificates(self, problem: ConfigError | None) -> None:
+        error = "" if problem is None else str(problem)
+        if problem is None:
+            self._audit.write("certificate.changed", listen=self._listen)
+        elif error != self._problem:  # once, not at every connection
+            self._audit.write("certificate.rejected", error=error)
+        self._problem = error
+        self._audit.flush()
 
     async def stop(self, grace: float) -> None:
         """Takes no new calls and gives running ones ``grace`` seconds to end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 1000
 """Envelopes in one call."""
+MAX_VIOLATIONS = 100
+"""Violations that an event names: a flag may have thousands, a batch a thousand such flags, and a log is no dump."""
 
 
 class Submission:
@@ -39,12 +42,10 @@ class Submission:
         Raises:
             RefusedError: It was refused.
         """
-        call = CALL.get()
-        outcome = (await self._outcomes(call, [envelope], frozenset({kind})))[0]
-        if isinstance(outcome, RefusedError):
-            raise outcome
-        self._finished(call, [outcome])
-        return receipt_to_message(outcome)
+        (answer,) = await self._answers([envelope], frozenset({kind}))
+        if isinstance(answer, RefusedError):
+            raise answer
+        return receipt_to_message(answer)
 
     async def many(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[flag_service_pb2.SubmitResult]:
         """Submits 1 to 1,000 statements; a refused one does not sink the rest.
@@ -58,20 +59,37 @@ class Submission:
                 f"a batch holds 1 to {MAX_BATCH} envelopes, this one {len(envelopes)}",
                 metadata={"max": str(MAX_BATCH), "items": str(len(envelopes))},
             )
-        call = CALL.get()
-        outcomes = await self._outcomes(call, envelopes, kinds)
-        self._finished(call, outcomes)
+        request_id = CALL.get().request_id
         return [
-            flag_service_pb2.SubmitResult(error=refusal_to_status(outcome, call.request_id))
-            if isinstance(outcome, RefusedError)
-            else flag_service_pb2.SubmitResult(receipt=receipt_to_message(outcome))
-            for outcome in outcomes
+            flag_service_pb2.SubmitResult(error=refusal_to_status(answer, request_id))
+            if isinstance(answer, RefusedError)
+            else flag_service_pb2.SubmitResult(receipt=receipt_to_message(answer))
+            for answer in await self._answers(envelopes, kinds)
         ]
 
-    async def _outcomes(
+    async def _answers(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[Receipt | RefusedError]:
+        """Goes through with it even when the caller hangs up: what gets into the log gets into the events, too."""
+        call = CALL.get()
+        call.items = len(envelopes)
+        taking = asyncio.create_task(self._take(call, envelopes, kinds))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(self._left_alone)
+            raise
+
+    def _left_alone(self, taking: asyncio.Task[list[Receipt | RefusedError]]) -> None:
+        if not taking.cancelled():
+            taking.exception()  # nobody is there to be told
+        self._audit.flush()
+
+    async def _take(
         self, call: Call, envelopes: Sequence[bytes], kinds: frozenset[Kind]
     ) -> list[Receipt | RefusedError]:
         outcomes = await self._exchange.submit(envelopes, kinds, call.caller)
+        call.accepted = sum(isinstance(one, Accepted) for one in outcomes)
+        call.repeated = sum(isinstance(one, Repeated) for one in outcomes)
+        call.refused = sum(isinstance(one, RefusedError) for one in outcomes)
         repeated = [one.row for one in outcomes if isinstance(one, Repeated)]
         receipts = iter(await self._exchange.receipts(repeated) if repeated else ())
         fields = call.fields
@@ -121,19 +139,7 @@ class Submission:
             reason=refusal.reason.value,
             code=refusal.code.name,
             retryable=refusal.retryable,
-            violations=[violation.field for violation in refusal.violations],
+            violations=[violation.field for violation in refusal.violations[:MAX_VIOLATIONS]],
             digest=dsse.digest(data).hex(),
             bytes=len(data),
-        )
-
-    def _finished(self, call: Call, outcomes: Sequence[Receipt | RefusedError]) -> None:
-        refused = sum(isinstance(outcome, RefusedError) for outcome in outcomes)
-        self._audit.write(
-            "call.finished",
-            **call.fields,
-            peer=call.peer,
-            code="OK",
-            duration_ms=call.duration_ms,
-            items=len(outcomes),
-            refused=refused,
         )

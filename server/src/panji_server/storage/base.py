@@ -178,5 +178,9 @@ class Storage(ABC):
         """Returns where the log ends."""
 
     @abstractmethod
+    def extent(self) -> int:
+        """Returns the largest size of the log that any checkpoint or statement speaks of, 0 where there is none."""
+
+    @abstractmethod
     def close(self) -> None:
         """Closes every connection."""

@@ -22,6 +22,7 @@ from panji.core.vocabulary import (
     TargetState,
     Urgency,
 )
+from panji.errors import InputError
 from panji_server.storage.base import Append, CaseFilter, Commit, Head, Known, Row, SchemaError, Storage, StorageError
 from panji_server.storage.codec import from_micros, join_hashes, node_key, split_hashes, to_micros
 
@@ -87,8 +88,12 @@ class SQLiteStorage(Storage):
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        with _translated():
-            self._migrate(self._connection())
+        try:
+            with _translated():
+                self._migrate(self._connection())
+        except StorageError:
+            self.close()
+            raise
 
     @contextmanager
     def append(self) -> Iterator[Append]:
@@ -97,39 +102,45 @@ class SQLiteStorage(Storage):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield _SQLiteAppend(connection)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
-            connection.execute("COMMIT")
 
     def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
         query = f"SELECT {_ROW} FROM statement WHERE recipient = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-        return [_row(record) for record in self._select(query, (recipient, after, limit))]
+        with _reading():
+            return [_row(record) for record in self._connection().execute(query, (recipient, after, limit))]
 
     def feed_length(self, recipient: str) -> int:
         query = "SELECT coalesce(max(sequence), 0) FROM statement WHERE recipient = ?"
-        return int(self._select(query, (recipient,))[0][0])
+        with _reading():
+            return int(self._connection().execute(query, (recipient,)).fetchone()[0])
 
     def rows(self, indexes: Collection[int]) -> list[Row]:
         query = f"SELECT {_ROW} FROM statement WHERE idx IN (%s) ORDER BY idx"
-        with _translated():
+        with _reading():
             return [_row(record) for record in _select_in(self._connection(), query, sorted(indexes))]
 
     def find(self, identifier: str) -> Row | None:
         query = f"SELECT {_ROW} FROM statement WHERE id = ?"
-        records = self._select(query, (uuid.UUID(identifier).bytes,))
-        return _row(records[0]) if records else None
+        key = _key(identifier)
+        with _reading():
+            record = self._connection().execute(query, (key,)).fetchone()
+            return None if record is None else _row(record)
 
     def case(self, identifier: str) -> tuple[int, Case] | None:
-        with _translated():
-            return _cases(self._connection(), [identifier]).get(identifier)
+        key = _key(identifier)
+        with self._snapshot() as connection:
+            return _cases(connection, [key]).get(identifier)
 
     def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
-        party = "c.authority = ?" if wanted.role is Role.AUTHORITY else "c.platform = ?"
+        sides = ("c.authority = ?", "c.platform = ?")
+        party, counterpart = sides if wanted.role is Role.AUTHORITY else sides[::-1]
         conditions = [party, "c.idx < ?", "c.test = ?"]
         values: list[Any] = [wanted.party, before, int(wanted.test)]
         if wanted.counterpart:
-            conditions.append("? IN (c.authority, c.platform)")
+            conditions.append(counterpart)
             values.append(wanted.counterpart)
         if wanted.states:
             conditions.append(f"c.state IN ({', '.join(str(int(state)) for state in wanted.states)})")
@@ -141,15 +152,14 @@ class SQLiteStorage(Storage):
                 conditions.append(f"c.opened_at {operator} ?")
                 values.append(to_micros(bound))
         query = f"SELECT {_CASE} {_FROM_CASE} WHERE {' AND '.join(conditions)} ORDER BY c.idx DESC LIMIT ?"
-        with _translated():
-            connection = self._connection()
+        with self._snapshot() as connection:
             records = connection.execute(query, [*values, limit]).fetchall()
             return list(_with_targets(connection, records))
 
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         found: dict[int, list[Row]] = {index: [] for index in case_indexes}
         query = f"SELECT {_ROW} FROM statement WHERE case_idx IN (%s) ORDER BY idx"
-        with _translated():
+        with _reading():
             for record in _select_in(self._connection(), query, sorted(case_indexes)):
                 row = _row(record)
                 found[row.case_index].append(row)
@@ -167,8 +177,16 @@ class SQLiteStorage(Storage):
             return dict(_select_in(self._connection(), query, sorted(set(sizes))))
 
     def current_head(self) -> Head:
-        with _translated():
+        with _reading():
             return _head(self._connection())
+
+    def extent(self) -> int:
+        query = (
+            "SELECT max((SELECT coalesce(max(size), 0) FROM checkpoint), "
+            "(SELECT coalesce(max(idx) + 1, 0) FROM statement))"
+        )
+        with _reading():
+            return int(self._connection().execute(query).fetchone()[0])
 
     def close(self) -> None:
         with self._lock, _translated():
@@ -177,9 +195,16 @@ class SQLiteStorage(Storage):
             self._connections.clear()
             self._local = threading.local()
 
-    def _select(self, query: str, values: Sequence[Any]) -> list[Any]:
-        with _translated():
-            return self._connection().execute(query, values).fetchall()
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """For more than one query: a commit in between must not show a case with the targets of a later state."""
+        with _reading():
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
 
     def _connection(self) -> sqlite3.Connection:
         """One connection a thread: readers see a snapshot and never wait for the writer (WAL)."""
@@ -192,21 +217,26 @@ class SQLiteStorage(Storage):
                 check_same_thread=False,
                 cached_statements=256,
             )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
-            connection.execute("PRAGMA cache_size = -65536")
             with self._lock:
                 self._connections.append(connection)
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                raise StorageError("SQLite: no write-ahead log is to be had where the database is")
+            connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
+            connection.execute("PRAGMA cache_size = -65536")
             self._local.connection = connection
         return connection
 
     @staticmethod
     def _migrate(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")  # of two that start on a new file at once, one makes the schema
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise SchemaError(f"the database has schema version {version}, this exchange needs {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
 
 
 class _SQLiteAppend(Append):
@@ -214,7 +244,8 @@ class _SQLiteAppend(Append):
         self._connection = connection
 
     def head(self) -> Head:
-        return _head(self._connection)
+        with _reading():
+            return _head(self._connection)
 
     def load(
         self,
@@ -224,9 +255,11 @@ class _SQLiteAppend(Append):
         recipients: Collection[str],
     ) -> Known:
         query = f"SELECT {_ROW} FROM statement WHERE id IN (%s)"
-        stored = (_row(one) for one in _select_in(self._connection, query, [uuid.UUID(one).bytes for one in ids]))
-        by_id = {row.id: row for row in stored}
-        found = _cases(self._connection, cases)
+        keys, flags = [_key(one) for one in ids], [_key(one) for one in cases]
+        with _reading():
+            stored = (_row(one) for one in _select_in(self._connection, query, keys))
+            by_id = {row.id: row for row in stored}
+            found = _cases(self._connection, flags)
         answered = {
             (index, digest)
             for identifier, digest in answers
@@ -281,6 +314,16 @@ def _translated() -> Iterator[None]:
         raise StorageError(f"SQLite: {error}") from error
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """As above, and a stored value that is none of its kind is damage too, not a defect of whoever reads it."""
+    with _translated():
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, OverflowError, InputError) as error:
+            raise StorageError(f"SQLite: a stored value is damaged: {error!r}") from error
+
+
 def _select_in(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for start in range(0, len(values), _CHUNK):
@@ -294,9 +337,13 @@ def _head(connection: sqlite3.Connection) -> Head:
     return Head(Frontier(size, split_hashes(frontier)), None if received_at is None else from_micros(received_at))
 
 
-def _cases(connection: sqlite3.Connection, ids: Collection[str]) -> dict[str, tuple[int, Case]]:
+def _key(identifier: str) -> bytes:
+    return uuid.UUID(identifier).bytes
+
+
+def _cases(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, tuple[int, Case]]:
     query = f"SELECT {_CASE} {_FROM_CASE} WHERE s.id IN (%s)"
-    records = _select_in(connection, query, [uuid.UUID(one).bytes for one in ids])
+    records = _select_in(connection, query, keys)
     return {case.id: (index, case) for index, case in _with_targets(connection, records)}
 
 

@@ -1,0 +1,143 @@
+"""What tests of the exchange's rooms share: who is on the channel, signed envelopes, and statements put into a log."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from panji.core import envelope as dsse
+from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organisation
+from panji.core.entry import SALT_SIZE
+from panji.core.keys import PrivateKeySigner
+from panji.core.note import NoteSigner
+from panji.core.vocabulary import Kind, Role
+from panji.errors import RefusedError
+from panji.wire.envelopes import encode_envelope
+from panji.wire.statements import encode_statement
+from panji_server.directory import DirectorySource
+from panji_server.sequencing import Accepted, Admitted, Repeated, sequence
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, STRANGER, a_flag, a_statement, an_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from panji.core.statements import Statement
+    from panji_server.storage.base import Append, Storage
+
+OPERATOR = "operator"
+"""Runs the exchange, and is no side of any case."""
+OTHER_MINISTRY = "kemenkes"
+"""An authority without accreditations."""
+LATER = NOON + timedelta(seconds=1)
+"""When statements arrive: a second after they were issued."""
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+"""Since when keys and accreditations hold."""
+
+LOG = NoteSigner(EXCHANGE, PrivateKeySigner.generate())
+"""The log's key."""
+ROLES = {
+    MINISTRY: Role.AUTHORITY,
+    OTHER_MINISTRY: Role.AUTHORITY,
+    PLATFORM: Role.PLATFORM,
+    STRANGER: Role.PLATFORM,
+    OPERATOR: Role.OPERATOR,
+}
+"""Who is on the channel."""
+SIGNERS = {organisation: PrivateKeySigner.generate() for organisation in ROLES}
+"""The statement key of each."""
+
+
+def an_organisation(identifier: str = MINISTRY, **changes: Any) -> Organisation:
+    """One of those on the channel, with its key."""
+    fields = {
+        "id": identifier,
+        "name": identifier,
+        "role": ROLES[identifier],
+        "keys": (KeyRecord(SIGNERS[identifier].public_key, LONG_AGO),),
+        "participants": (f"spiffe://test.example/{identifier}",),
+    }
+    return Organisation(**{**fields, **changes})
+
+
+def an_accreditation(**changes: Any) -> Accreditation:
+    """The ministry may flag everything to everyone."""
+    return Accreditation(**{"authority": MINISTRY, "platform": ANY, "valid_from": LONG_AGO, **changes})
+
+
+def a_directory(*organisations: Organisation, accreditations: Sequence[Accreditation] | None = None) -> Directory:
+    """Everyone on the channel; those that are given replace their namesakes."""
+    everyone = {one: an_organisation(one) for one in ROLES} | {one.id: one for one in organisations}
+    return Directory(everyone, (an_accreditation(),) if accreditations is None else tuple(accreditations))
+
+
+class FixedDirectory(DirectorySource):
+    """A directory that changes when the test says so."""
+
+    def __init__(self, directory: Directory | None = None) -> None:
+        self.directory = directory or a_directory()
+
+    @property
+    def current(self) -> Directory:
+        return self.directory
+
+    async def follow(self) -> None:
+        """Nothing to follow."""
+
+
+def signed(statement: Statement, *signers: PrivateKeySigner) -> bytes:
+    """The envelope of a statement, signed by its sender unless others are given."""
+    return encode_envelope(dsse.sign(encode_statement(statement), signers or (SIGNERS[statement.sender],)))
+
+
+def admitted(statement: Statement, received_at: datetime = LATER) -> Admitted:
+    """A statement that has passed admission."""
+    data = signed(statement)
+    return Admitted(statement, data, dsse.digest(data), received_at)
+
+
+def flags(count: int, *, first: int = 1, **changes: Any) -> list[Admitted]:
+    """So many flags with ids from ``first`` on, admitted."""
+    return [admitted(a_statement(a_flag(), id=an_id(first + n), **changes)) for n in range(count)]
+
+
+def reply(to: Admitted, body: Any, number: int, **changes: Any) -> Admitted:
+    """An admitted answer to a flag, with an id of its own."""
+    place = {"id": an_id(number), "case_id": to.statement.case, "in_reply_to": to.digest, "test": to.statement.test}
+    return admitted(a_statement(body, **{**place, **changes}))
+
+
+def counting_salts(start: int = 0) -> Callable[[], bytes]:
+    """Salts 0, 1, 2, …: fixed, so that two logs of the same statements are equal."""
+    numbers = itertools.count(start)
+    return lambda: next(numbers).to_bytes(SALT_SIZE, "big")
+
+
+def put(storage: Storage, *items: Admitted, salt: Callable[[], bytes] | None = None) -> list[Any]:
+    """Appends a group to a log as the ledger does, and gives its outcomes."""
+    outcomes: list[Any] = []
+    with storage.append() as transaction:
+        outcomes += put_into(transaction, *items, salt=salt)
+    return outcomes
+
+
+def put_into(transaction: Append, *items: Admitted, salt: Callable[[], bytes] | None = None) -> list[Any]:
+    """The same within a transaction that the test has opened."""
+    replies = [item.statement for item in items if item.statement.kind is not Kind.FLAG]
+    known = transaction.load(
+        {item.statement.id for item in items},
+        {one.case_id for one in replies},
+        {(one.case_id, one.in_reply_to) for one in replies},
+        {item.statement.recipient for item in items},
+    )
+    result = sequence(items, transaction.head(), known, LOG, salt or counting_salts())
+    if result.commit is not None:
+        transaction.store(result.commit)
+    return list(result.outcomes)
+
+
+def told(outcome: Accepted | Repeated | RefusedError) -> str:
+    """An outcome in a word: ``accepted 3``, ``repeated 3`` or the reason of the refusal."""
+    if isinstance(outcome, RefusedError):
+        return outcome.reason.value
+    return f"{type(outcome).__name__.lower()} {outcome.row.index}"

@@ -1,0 +1,340 @@
+"""What every database must do, whichever it is. A new backend adds one factory to ``BACKENDS`` and passes.
+
+The database in memory that other tests use is held to it too, so that they test against the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.memory import MemoryStorage
+from support.rooms import LATER, OTHER_MINISTRY, admitted, flags, put, put_into, reply, told
+from support.statements import (
+    MINISTRY,
+    PLATFORM,
+    STRANGER,
+    a_clarification_request,
+    a_decision,
+    a_flag,
+    a_statement,
+    a_target_decision,
+    an_acknowledgement,
+    an_id,
+)
+
+from panji.core import case as cases
+from panji.core import merkle
+from panji.core.vocabulary import CaseState, Category, Outcome, Role, SubCategory, TargetState
+from panji_server.storage.base import CaseFilter, Head
+from panji_server.storage.sqlite import SQLiteStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from panji_server.storage.base import Storage
+
+BACKENDS: dict[str, Callable[[Path], Storage]] = {
+    "sqlite": lambda home: SQLiteStorage(home / "exchange.db"),
+    "memory": lambda _: MemoryStorage(),
+}
+"""Makes an empty database of each kind."""
+
+EVERYTHING = CaseFilter(MINISTRY, Role.AUTHORITY)
+END = 2**62
+
+
+@pytest.fixture(params=BACKENDS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """An empty database."""
+    with contextlib.closing(BACKENDS[request.param](tmp_path)) as made:
+        yield made
+
+
+def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives in another thread."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(function, *arguments).result()
+
+
+def everything(storage: Storage) -> tuple[Any, ...]:
+    """All that can be read."""
+    return (
+        storage.current_head(),
+        storage.rows(range(100)),
+        storage.cases(EVERYTHING, END, 100),
+        storage.feed(PLATFORM, 0, 100),
+        dict(storage.checkpoints(range(100))),
+        dict(storage.nodes([(level, index) for level in range(4) for index in range(100)])),
+        storage.extent(),
+    )
+
+
+# Empty.
+
+
+def test_a_new_database_holds_nothing(storage: Storage) -> None:
+    assert everything(storage) == (Head.empty(), [], [], [], {}, {}, 0)
+    assert storage.feed_length(PLATFORM) == 0
+    assert storage.find(an_id()) is None
+    assert storage.case(an_id()) is None
+    assert storage.case_rows([0]) == {0: []}
+
+
+def test_asking_for_nothing_gives_nothing(storage: Storage) -> None:
+    put(storage, *flags(1))
+    assert (storage.rows([]), storage.case_rows([]), dict(storage.nodes([])), dict(storage.checkpoints([]))) == (
+        [], {}, {}, {},
+    )  # fmt: skip
+
+
+# Appending.
+
+
+def test_what_was_committed_is_read_as_it_was_written(storage: Storage) -> None:
+    items = flags(3)
+    outcomes = put(storage, *items)
+
+    rows = [one.row for one in outcomes]
+    assert storage.rows([0, 1, 2]) == rows
+    assert [storage.find(row.id) for row in rows] == rows
+    assert [row.envelope for row in rows] == [item.envelope for item in items]
+    assert storage.current_head().received_at == LATER
+    assert storage.current_head().frontier.size == storage.extent() == 3
+    assert storage.checkpoints([3]) == {3: outcomes[0].receipt.checkpoint}
+
+
+def test_every_node_of_the_tree_is_kept_and_a_missing_one_is_left_out(storage: Storage) -> None:
+    put(storage, *flags(3))
+    put(storage, *flags(2, first=4))
+    complete = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (1, 1), (2, 0)]
+    found = storage.nodes([*complete, (0, 5), (1, 2), (3, 0)])
+    assert sorted(found) == complete
+    assert tuple(found[position] for position in merkle.frontier_nodes(5)) == storage.current_head().frontier.hashes
+
+
+def test_the_head_that_a_transaction_sees_is_the_last_commits(storage: Storage) -> None:
+    put(storage, *flags(2))
+    with storage.append() as transaction:
+        assert transaction.head() == storage.current_head()
+
+
+def test_nothing_is_seen_of_a_commit_before_it_ends(storage: Storage) -> None:
+    put(storage, *flags(1))
+    before = everything(storage)
+    with storage.append() as transaction:
+        put_into(transaction, *flags(1, first=2))
+        during = elsewhere(everything, storage)
+    assert during == before
+    assert storage.extent() == 2
+
+
+def test_a_transaction_that_fails_leaves_nothing_and_the_next_one_works(storage: Storage) -> None:
+    put(storage, *flags(1))
+    before = everything(storage)
+    with contextlib.suppress(ZeroDivisionError), storage.append() as transaction:
+        put_into(transaction, *flags(1, first=2))
+        raise ZeroDivisionError
+    assert everything(storage) == before
+    put(storage, *flags(1, first=2))
+    assert storage.extent() == 2
+
+
+def test_of_two_that_append_at_once_the_second_sees_what_the_first_wrote(storage: Storage) -> None:
+    at_the_door = threading.Event()
+
+    def second() -> list[Any]:
+        at_the_door.set()
+        return put(storage, *flags(1, first=2))
+
+    with ThreadPoolExecutor(1) as other, storage.append() as transaction:
+        waiting = other.submit(second)
+        assert at_the_door.wait(10)
+        put_into(transaction, *flags(1))
+    assert [told(one) for one in waiting.result()] == ["accepted 1"]
+
+
+# What a group needs to know.
+
+
+def test_a_group_learns_what_it_names_and_nothing_else(storage: Storage) -> None:
+    first, second = items = flags(2)
+    rows = [one.row for one in put(storage, *items)]
+    unknown = an_id(9)
+    with storage.append() as transaction:
+        known = transaction.load(
+            {first.statement.id, unknown},
+            {second.statement.id, unknown},
+            {(second.statement.id, second.digest), (second.statement.id, first.digest), (unknown, first.digest)},
+            {PLATFORM, STRANGER},
+        )
+    assert known.by_id == {first.statement.id: rows[0]}
+    assert known.cases == {second.statement.id: storage.case(second.statement.id)}
+    assert known.answered == {(1, second.digest)}
+    assert known.sequences == {PLATFORM: 2, STRANGER: 0}
+
+
+def test_a_group_may_name_more_than_a_query_takes(storage: Storage) -> None:
+    put(storage, *flags(2))
+    many = {an_id(number) for number in range(1, 1300)}
+    with storage.append() as transaction:
+        known = transaction.load(many, many, set(), set())
+    assert set(known.by_id) == set(known.cases) == {an_id(1), an_id(2)}
+    assert [row.index for row in storage.rows(range(1300))] == [0, 1]
+    assert sorted(storage.nodes([(0, index) for index in range(1300)])) == [(0, 0), (0, 1)]
+
+
+# Feeds.
+
+
+def test_a_feed_is_one_recipients_statements_in_order_from_a_cursor_on(storage: Storage) -> None:
+    put(storage, *flags(2))
+    put(storage, *flags(3, first=3, recipient=STRANGER))
+    put(storage, *flags(2, first=6))
+    assert [(row.sequence, row.index) for row in storage.feed(PLATFORM, 0, 100)] == [(1, 0), (2, 1), (3, 5), (4, 6)]
+    assert [row.sequence for row in storage.feed(PLATFORM, 1, 2)] == [2, 3]
+    assert storage.feed(PLATFORM, 4, 100) == storage.feed(MINISTRY, 0, 100) == []
+    assert [storage.feed_length(one) for one in (PLATFORM, STRANGER, MINISTRY)] == [4, 3, 0]
+
+
+def test_statements_are_given_in_the_logs_order_however_they_were_asked_for(storage: Storage) -> None:
+    put(storage, *flags(4))
+    assert [row.index for row in storage.rows([3, 0, 7, 2])] == [0, 2, 3]
+
+
+# Cases.
+
+
+def test_a_case_keeps_every_change_of_every_target(storage: Storage) -> None:
+    flag = admitted(a_statement(a_flag(count=3)))
+    question = reply(flag, a_clarification_request(), 2)
+    put(storage, flag)
+    put(storage, question)
+    index, asked = storage.case(flag.statement.id) or pytest.fail("no case")
+    assert (index, asked.state, asked.open_question) == (0, CaseState.CLARIFICATION_REQUESTED, question.digest)
+    assert [one.state for one in asked.targets] == [TargetState.OPEN] * 3
+
+    refused = a_target_decision(2, Outcome.NO_ACTION)
+    (decided,) = put(storage, reply(flag, a_decision(1, refused, 3), 3))
+    index, case = storage.case(flag.statement.id) or pytest.fail("no case")
+    assert (index, case.state, case.open_question) == (0, CaseState.DECIDED, b"")
+    assert [one.state for one in case.targets] == [TargetState.ACTIONED, TargetState.REFUSED, TargetState.ACTIONED]
+    assert (case.targets[1].outcome, case.targets[1].refusal) == (Outcome.NO_ACTION, refused.refusal)
+    assert case.level == asked.level
+    assert decided.row.case_index == 0
+
+
+def test_a_case_is_read_as_the_state_machine_left_it(storage: Storage) -> None:
+    flag = admitted(a_statement(a_flag(count=2), test=True), LATER + timedelta(microseconds=1))
+    put(storage, flag)
+    expected = cases.open_case(flag.statement, flag.digest, flag.received_at)
+    assert storage.case(flag.statement.id) == (0, expected)
+
+    later = replace(reply(flag, an_acknowledgement(), 2), received_at=LATER + timedelta(hours=1))
+    put(storage, later)
+    expected = cases.apply(expected, later.statement, later.digest, later.received_at)
+    assert storage.case(flag.statement.id) == (0, expected)
+
+
+def test_only_a_flags_id_names_a_case(storage: Storage) -> None:
+    flag = flags(1)[0]
+    put(storage, flag, reply(flag, an_acknowledgement(), 2))
+    assert storage.case(an_id(2)) is None
+
+
+def test_the_statements_of_cases_come_by_case_in_the_logs_order(storage: Storage) -> None:
+    one, two = flags(2)
+    put(storage, one, two)
+    put(storage, reply(two, an_acknowledgement(), 3), reply(one, an_acknowledgement(), 4))
+    found = {index: [row.index for row in rows] for index, rows in storage.case_rows([1, 0, 5]).items()}
+    assert found == {0: [0, 3], 1: [1, 2], 5: []}
+
+
+@pytest.fixture
+def filed(storage: Storage) -> Storage:
+    """Five cases: index, sides, category, state and time differ."""
+    defamation: dict[str, Any] = {"category": Category.DEFAMATION, "sub_category": SubCategory.UNSPECIFIED}
+    acknowledged, *rest = [
+        admitted(a_statement(a_flag(), id=an_id(1))),
+        admitted(a_statement(a_flag(), id=an_id(2), recipient=STRANGER), LATER + timedelta(hours=1)),
+        admitted(a_statement(a_flag(**defamation), id=an_id(3)), LATER + timedelta(hours=2)),
+        admitted(a_statement(a_flag(), id=an_id(4), test=True), LATER + timedelta(hours=3)),
+        admitted(a_statement(a_flag(), id=an_id(5), sender=OTHER_MINISTRY), LATER + timedelta(hours=4)),
+    ]
+    put(storage, acknowledged, *rest, reply(acknowledged, an_acknowledgement(), 6))
+    return storage
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [2, 1, 0]),
+        ({"party": OTHER_MINISTRY}, [4]),
+        ({"party": PLATFORM, "role": Role.PLATFORM}, [4, 2, 0]),
+        ({"party": STRANGER, "role": Role.PLATFORM}, [1]),
+        ({"party": MINISTRY, "role": Role.PLATFORM}, []),
+        ({"party": MINISTRY, "role": Role.OPERATOR}, []),
+        ({"counterpart": STRANGER}, [1]),
+        ({"counterpart": MINISTRY}, []),
+        ({"party": PLATFORM, "role": Role.PLATFORM, "counterpart": OTHER_MINISTRY}, [4]),
+        ({"states": frozenset({CaseState.RECEIVED})}, [0]),
+        ({"states": frozenset({CaseState.RECEIVED, CaseState.SUBMITTED})}, [2, 1, 0]),
+        ({"states": frozenset({CaseState.DECIDED})}, []),
+        ({"category": Category.DEFAMATION}, [2]),
+        ({"opened_from": LATER + timedelta(hours=1)}, [2, 1]),
+        ({"opened_until": LATER + timedelta(hours=1)}, [0]),
+        ({"opened_from": LATER, "opened_until": LATER + timedelta(hours=2)}, [1, 0]),
+        ({"test": True}, [3]),
+        ({"counterpart": PLATFORM, "category": Category.GAMBLING, "states": frozenset({CaseState.RECEIVED})}, [0]),
+    ],
+)
+def test_cases_are_found_by_what_is_asked_and_newest_first(
+    filed: Storage, changes: dict[str, Any], expected: list[int]
+) -> None:
+    wanted = replace(EVERYTHING, **changes)
+    found = filed.cases(wanted, END, 100)
+    assert [index for index, _ in found] == expected
+    assert found == [filed.case(case.id) for _, case in found]
+
+
+def test_cases_are_found_in_pages(filed: Storage) -> None:
+    assert [index for index, _ in filed.cases(EVERYTHING, END, 2)] == [2, 1]
+    assert [index for index, _ in filed.cases(EVERYTHING, 1, 2)] == [0]
+    assert filed.cases(EVERYTHING, 0, 2) == []
+
+
+# Many at once.
+
+
+def test_readers_see_whole_commits_only_while_others_append(storage: Storage) -> None:
+    """A reader at any instant: as many statements as the head says, each with its case, and no gap in the feed."""
+    done = threading.Event()
+
+    def watch() -> int:
+        looks = 0
+        while not done.is_set():
+            size = storage.current_head().frontier.size
+            feed = storage.feed(PLATFORM, 0, 1000)
+            assert [row.sequence for row in feed] == list(range(1, len(feed) + 1))
+            assert len(feed) >= size
+            assert len(feed) % 3 == 0
+            assert all(storage.case(row.id) for row in feed[-3:])
+            looks += 1
+        return looks
+
+    groups = [flags(3, first=first) for first in range(1, 40, 3)]
+    with ThreadPoolExecutor(2) as readers:
+        watching = [readers.submit(watch) for _ in range(2)]
+        try:
+            for group in groups:
+                put(storage, *group)
+        finally:
+            done.set()
+    assert all(one.result() for one in watching)
+    assert storage.feed_length(PLATFORM) == 39

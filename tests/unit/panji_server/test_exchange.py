@@ -1,0 +1,441 @@
+"""The pipeline and the feed: an outcome for each, retries for ever, and deliveries in order and without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import aclosing, asynccontextmanager, closing
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.memory import MemoryStorage
+from support.rooms import (
+    LATER,
+    LOG,
+    LONG_AGO,
+    SIGNERS,
+    FixedDirectory,
+    a_directory,
+    an_accreditation,
+    an_organisation,
+    flags,
+    put,
+    signed,
+    told,
+)
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    NOON,
+    PLATFORM,
+    STRANGER,
+    a_statement,
+    an_acknowledgement,
+    an_id,
+)
+
+from panji.core import envelope as dsse
+from panji.core.directory import KeyRecord
+from panji.core.receipt import verify
+from panji.core.vocabulary import Kind
+from panji.errors import RefusedError
+from panji.wire.envelopes import encode_envelope
+from panji.wire.receipts import encode_receipt
+from panji_server import exchange as exchanges
+from panji_server.admission import Rules
+from panji_server.exchange import DELIVERIES_AT_ONCE, Exchange
+from panji_server.limits import RateLimit
+from panji_server.sequencing import Repeated
+from panji_server.storage.base import StorageError
+from panji_server.storage.sqlite import SQLiteStorage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
+
+    from panji_server.exchange import Delivered
+    from panji_server.storage.base import Row, Storage
+
+PATIENCE = 10.0
+"""Seconds until a test that hangs fails; nothing waits that long."""
+EVERY_KIND = frozenset(Kind)
+
+
+class Room:
+    """An exchange with its surroundings."""
+
+    def __init__(self, storage: Storage, *, rate: RateLimit | None = None, max_queue: int = 10_000) -> None:
+        self.storage = storage
+        self.directory = FixedDirectory()
+        self.now = LATER
+        self.failures: list[StorageError] = []
+        self.exchange = Exchange(
+            storage,
+            LOG,
+            self.directory,
+            Rules(EXCHANGE),
+            rate or RateLimit(1e6, 1_000_000),
+            max_queue=max_queue,
+            on_failure=self.failures.append,
+            clock=lambda: self.now,
+        )
+
+    async def submit(self, *envelopes: bytes, caller: str = MINISTRY) -> list[Any]:
+        who = self.directory.current.organisation(caller)
+        assert who is not None
+        return list(await asyncio.wait_for(self.exchange.submit(envelopes, EVERY_KIND, who), PATIENCE))
+
+    def feed(self, after: int = 0, recipient: str = PLATFORM) -> Feed:
+        return Feed(self.exchange.feed(recipient, after))
+
+
+class Feed:
+    """A watcher."""
+
+    def __init__(self, feed: AsyncGenerator[tuple[list[Delivered], bool]]) -> None:
+        self._feed = feed
+
+    async def run(self) -> tuple[list[Delivered], bool]:
+        """The next run, with whether it reached the end."""
+        return await asyncio.wait_for(anext(self._feed), PATIENCE)
+
+    async def until(self, sequence: int) -> list[Delivered]:
+        """Everything up to a place in the feed."""
+        found: list[Delivered] = []
+        while not found or found[-1][0].sequence < sequence:
+            found += (await self.run())[0]
+        return found
+
+    async def aclose(self) -> None:
+        await self._feed.aclose()
+
+
+@asynccontextmanager
+async def a_room(storage: Storage | None = None, **changes: Any) -> AsyncIterator[Room]:
+    room = Room(storage or MemoryStorage(), **changes)
+    try:
+        yield room
+    finally:
+        await asyncio.wait_for(room.exchange.stop(), PATIENCE)
+
+
+def sequences(run: list[Delivered]) -> list[int]:
+    return [row.sequence for row, _ in run]
+
+
+# Statements in.
+
+
+async def test_a_batch_has_an_outcome_for_each_in_order_and_a_bad_one_does_not_sink_the_rest() -> None:
+    one, two = (signed(a_statement(id=an_id(number))) for number in (1, 2))
+    async with a_room() as room:
+        outcomes = await room.submit(one, b"rubbish", two, one, signed(a_statement(exchange="elsewhere.example/log")))
+    assert [told(outcome) for outcome in outcomes] == [
+        "accepted 0", "ENVELOPE_MALFORMED", "accepted 1", "repeated 0", "WRONG_EXCHANGE",
+    ]  # fmt: skip
+    assert room.storage.extent() == 2
+
+
+async def test_a_batch_of_nothing_but_bad_ones_touches_nothing() -> None:
+    async with a_room() as room:
+        room.storage.broken = StorageError("not to be touched")  # type: ignore[attr-defined]
+        assert [told(one) for one in await room.submit(b"rubbish", b"")] == ["ENVELOPE_MALFORMED"] * 2
+    assert room.failures == []
+
+
+async def test_other_callers_get_in_between_a_long_batch() -> None:
+    """Admission of a batch costs a millisecond a dozen; nobody waits for a thousand."""
+    envelopes = [signed(a_statement(id=an_id(number))) for number in range(1, 41)]
+    async with a_room() as room:
+        ran = 0
+        batch = asyncio.create_task(room.submit(*envelopes))
+        while room.storage.extent() == 0 and not batch.done():
+            await asyncio.sleep(0)
+            ran += 1
+        assert ran > 2
+        assert len(await batch) == 40
+
+
+async def test_a_rate_refuses_the_call_as_a_whole() -> None:
+    async with a_room(rate=RateLimit(0.001, 2)) as room:
+        one, two, three = (signed(a_statement(id=an_id(number))) for number in (1, 2, 3))
+        await room.submit(one)
+        with pytest.raises(RefusedError, match="RATE_LIMITED"):
+            await room.submit(two, three)
+        assert [told(one) for one in await room.submit(two)] == ["accepted 1"]
+
+
+async def test_receipts_verify_and_time_is_the_exchanges() -> None:
+    data = signed(a_statement())
+    async with a_room() as room:
+        (one,) = await room.submit(data)
+    verify(one.receipt, dsse.digest(data), LOG.verifier)
+    assert one.row.received_at == LATER
+
+
+# Retries.
+
+
+def key_has_ended(room: Room) -> None:
+    record = KeyRecord(SIGNERS[MINISTRY].public_key, LONG_AGO, LATER)
+    room.directory.directory = a_directory(an_organisation(keys=(record,)))
+
+
+def grant_has_ended(room: Room) -> None:
+    room.directory.directory = a_directory(accreditations=[an_accreditation(valid_until=LATER)])
+
+
+def recipient_has_left(room: Room) -> None:
+    everyone = dict(a_directory().organisations)
+    del everyone[PLATFORM]
+    room.directory.directory = replace(a_directory(), organisations=everyone)
+
+
+def a_month_has_passed(room: Room) -> None:
+    room.now = NOON + timedelta(days=30)
+
+
+def another_signature_is_needed_now(room: Room) -> None:
+    room.directory.directory = a_directory(an_organisation(threshold=2))
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [key_has_ended, grant_has_ended, recipient_has_left, a_month_has_passed, another_signature_is_needed_now],
+    ids=lambda one: one.__name__,
+)
+async def test_what_was_accepted_once_gets_its_receipt_for_ever(happens: Any) -> None:
+    accepted, new = (signed(a_statement(id=an_id(number))) for number in (1, 2))
+    async with a_room() as room:
+        (first,) = await room.submit(accepted)
+        happens(room)
+        again, refused = await room.submit(accepted, new)
+        assert again == Repeated(first.row)
+        assert isinstance(refused, RefusedError)  # what is new has to meet today's rules
+        assert await room.exchange.receipts([again.row]) == [first.receipt]
+
+
+async def test_the_receipt_is_for_the_very_bytes_and_the_very_sender_only() -> None:
+    """Attack: to ask for another's receipt, or for one over other bytes, by naming an id that was accepted."""
+    accepted = signed(a_statement())
+    resealed = signed(a_statement(), SIGNERS[PLATFORM])
+    async with a_room() as room:
+        await room.submit(accepted)
+        a_month_has_passed(room)
+        outcomes = [*await room.submit(resealed), *await room.submit(accepted, caller=PLATFORM)]
+    assert [told(one) for one in outcomes] == ["SIGNATURE_INVALID", "SIGNATURE_INVALID"]
+
+
+async def test_an_unsigned_payload_that_is_no_statement_is_refused_for_its_signature() -> None:
+    unreadable = encode_envelope(dsse.sign(b"\xff\xff", [SIGNERS[PLATFORM]]))
+    async with a_room() as room:
+        assert [told(one) for one in await room.submit(unreadable)] == ["SIGNATURE_INVALID"]
+
+
+# The feed.
+
+
+async def test_an_empty_feed_says_at_once_that_this_is_the_end_and_then_waits() -> None:
+    async with a_room() as room, aclosing(room.feed()) as feed:
+        assert await feed.run() == ([], True)
+        waiting = asyncio.create_task(feed.run())
+        (one,) = await room.submit(signed(a_statement()))
+        assert (await waiting) == ([(one.row, one.receipt)], True)
+
+
+async def test_a_feed_wakes_for_its_own_recipient_only() -> None:
+    async with a_room() as room, aclosing(room.feed()) as feed:
+        await feed.run()
+        waiting = asyncio.create_task(feed.run())
+        await asyncio.sleep(0)
+        await room.submit(signed(a_statement(recipient=STRANGER)))
+        assert not waiting.done()
+        await room.submit(signed(a_statement(id=an_id(2))))
+        run, _ = await waiting
+        assert [(row.recipient, row.sequence) for row, _ in run] == [(PLATFORM, 1)]
+
+
+async def test_a_feed_comes_in_runs_from_the_cursor_and_says_when_it_has_reached_the_end() -> None:
+    storage = MemoryStorage()
+    put(storage, *flags(DELIVERIES_AT_ONCE * 2 + 2))
+    async with a_room(storage) as room:
+        async with aclosing(room.feed(after=1)) as feed:
+            runs = [await feed.run() for _ in range(3)]
+        assert [at_end for _, at_end in runs] == [False, False, True]
+        assert [one for run, _ in runs for one in sequences(run)] == list(range(2, DELIVERIES_AT_ONCE * 2 + 3))
+        async with aclosing(room.feed(after=2)) as feed:  # the end of a full run is not yet known to be the end
+            assert [(len(run), at_end) for run, at_end in [await feed.run() for _ in range(3)]] == [
+                (DELIVERIES_AT_ONCE, False), (DELIVERIES_AT_ONCE, False), (0, True),
+            ]  # fmt: skip
+
+
+async def test_what_is_committed_while_a_run_is_read_is_not_missed() -> None:
+    """The wake-up comes before the watcher waits: it must not be lost."""
+
+    class Slow(MemoryStorage):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reading, self.go_on = threading.Event(), threading.Event()
+
+        def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+            found = super().feed(recipient, after, limit)
+            self.reading.set()
+            assert self.go_on.wait(PATIENCE)
+            return found
+
+    storage = Slow()
+    async with a_room(storage) as room, aclosing(room.feed()) as feed:
+        first = asyncio.create_task(feed.run())
+        assert await asyncio.to_thread(storage.reading.wait, PATIENCE)
+        await room.submit(signed(a_statement()))
+        storage.go_on.set()
+        assert await first == ([], True)
+        run, _ = await feed.run()
+        assert sequences(run) == [1]
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+async def test_feeds_have_no_gap_and_no_double_while_many_submit_at_once(tmp_path: Path, backend: str) -> None:
+    each, senders = 15, 8
+    with closing(MemoryStorage() if backend == "memory" else SQLiteStorage(tmp_path / "exchange.db")) as storage:
+        async with a_room(storage) as room:
+
+            async def send(number: int) -> list[Any]:
+                outcomes = []
+                for n in range(each):
+                    outcomes += await room.submit(signed(a_statement(id=an_id(1 + number * each + n))))
+                return outcomes
+
+            watchers = [room.feed() for _ in range(3)]
+            watching = [asyncio.create_task(one.until(each * senders)) for one in watchers]
+            sent = await asyncio.gather(*(send(number) for number in range(senders)))
+            seen = await asyncio.gather(*watching)
+            for one in watchers:
+                await one.aclose()
+    given = {one.row.sequence: encode_receipt(one.receipt) for outcomes in sent for one in outcomes}
+    for deliveries in seen:
+        assert sequences(deliveries) == list(range(1, each * senders + 1))
+        assert {row.sequence: encode_receipt(receipt) for row, receipt in deliveries} == given
+
+
+async def test_catching_up_from_disk_and_following_live_give_the_same_receipts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From memory, from the tree, and from both where memory has forgotten the older ones."""
+    storage = MemoryStorage()
+    async with a_room(storage) as room:
+        given: list[Any] = []
+        for start in (1, 2, 5, 6, 13):
+            numbers = range(start, {1: 2, 2: 5, 5: 6, 6: 13, 13: 14}[start])
+            given += await room.submit(*(signed(a_statement(id=an_id(number))) for number in numbers))
+        async with aclosing(room.feed()) as feed:
+            live = await feed.until(13)
+    expected = [(one.row, one.receipt) for one in given]
+    assert live == expected
+
+    async with a_room(storage) as room, aclosing(room.feed()) as feed:  # a restart: nothing is in memory
+        assert await feed.until(13) == expected
+
+    monkeypatch.setattr(exchanges, "_RECENT", 2)
+    async with a_room(storage) as room:
+        await room.submit(*(signed(a_statement(id=an_id(number))) for number in (20, 21, 22)))
+        async with aclosing(room.feed()) as feed:
+            mixed = await feed.until(16)
+    assert mixed[:13] == expected
+    for row, receipt in mixed[13:]:
+        verify(receipt, row.digest, LOG.verifier)
+
+
+async def test_a_cursor_ahead_of_the_feed_is_refused_and_the_last_place_passes() -> None:
+    """Attack on oneself: a cursor of another exchange would skip what comes, silently."""
+    storage = MemoryStorage()
+    put(storage, *flags(2))
+    async with a_room(storage) as room:
+        with pytest.raises(RefusedError) as refused:
+            await room.feed(after=3).run()
+        assert refused.value.reason == "CURSOR_OUT_OF_RANGE"
+        assert refused.value.metadata == {"after_sequence": "3", "last_sequence": "2"}
+        with pytest.raises(RefusedError, match="CURSOR_OUT_OF_RANGE"):
+            await room.feed(after=2**64 - 1).run()
+        async with aclosing(room.feed(after=2)) as feed:
+            assert await feed.run() == ([], True)
+
+
+async def test_replies_are_delivered_to_the_other_side() -> None:
+    async with a_room() as room:
+        flag = a_statement()
+        (one,) = await room.submit(signed(flag))
+        answer = a_statement(an_acknowledgement(), in_reply_to=one.row.digest)
+        await room.submit(signed(answer), caller=PLATFORM)
+        async with aclosing(room.feed(recipient=MINISTRY)) as feed:
+            run, _ = await feed.run()
+    assert [(row.kind, row.case_index, row.sequence) for row, _ in run] == [("acknowledgement", 0, 1)]
+
+
+async def test_a_nudge_gives_a_waiting_feed_an_empty_run() -> None:
+    async with a_room() as room, aclosing(room.feed()) as feed:
+        await feed.run()
+        waiting = asyncio.create_task(feed.run())
+        await asyncio.sleep(0)
+        room.exchange.nudge()
+        assert await waiting == ([], True)
+
+
+async def test_a_watcher_that_left_is_forgotten() -> None:
+    async with a_room() as room:
+        feed = room.feed()
+        await feed.run()
+        assert [len(one) for one in room.exchange._watchers.values()] == [1]
+        await feed.aclose()
+        assert [len(one) for one in room.exchange._watchers.values()] == [0]
+
+
+# The end.
+
+
+async def test_stopping_ends_feeds_commits_what_waits_and_refuses_what_comes() -> None:
+    room = Room(MemoryStorage())
+    feed = room.feed()
+    await feed.run()
+    waiting = asyncio.create_task(feed.run())
+    data = signed(a_statement(recipient=STRANGER))
+    submitted = asyncio.create_task(room.exchange.submit([data], EVERY_KIND, an_organisation()))
+    await asyncio.sleep(0)  # it stands in the queue
+    await asyncio.wait_for(room.exchange.stop(), PATIENCE)
+    with pytest.raises(RefusedError, match="SHUTTING_DOWN"):
+        await waiting
+    assert [told(one) for one in await submitted] == ["accepted 0"]
+    with pytest.raises(RefusedError, match="SHUTTING_DOWN"):
+        await room.submit(signed(a_statement(id=an_id(2))))
+    assert room.failures == []
+
+
+async def test_a_read_after_the_stop_is_refused_and_no_defect() -> None:
+    """Calls go on in their time of grace, while the readers are gone."""
+    room = Room(MemoryStorage())
+    await room.exchange.stop()
+    for attempt in (room.feed().run(), room.exchange.read(room.storage.current_head)):
+        with pytest.raises(RefusedError, match="SHUTTING_DOWN"):
+            await attempt
+
+
+async def test_a_database_that_fails_a_read_ends_the_process_and_says_so_once() -> None:
+    storage = MemoryStorage()
+    async with a_room(storage) as room:
+        error = storage.broken = StorageError("the disk is gone")
+        for _ in range(2):
+            with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+                await room.feed().run()
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.submit(signed(a_statement()))
+    assert room.failures == [error]
+
+
+async def test_a_receipt_that_can_no_longer_be_made_ends_the_process() -> None:
+    storage = MemoryStorage()
+    put(storage, *flags(2))
+    storage.forget("nodes")
+    async with a_room(storage) as room:
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.feed().run()
+    assert len(room.failures) == 1

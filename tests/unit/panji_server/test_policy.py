@@ -1,0 +1,155 @@
+"""May they? Every kind by every role, to everyone, and what accreditations cover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.rooms import (
+    LATER,
+    OPERATOR,
+    OTHER_MINISTRY,
+    ROLES,
+    a_directory,
+    an_accreditation,
+    an_organisation,
+)
+from support.statements import (
+    MINISTRY,
+    PLATFORM,
+    STRANGER,
+    a_body,
+    a_flag,
+    a_statement,
+    a_target,
+)
+
+from panji.core.vocabulary import Category, Instrument, Kind, Role, SubCategory, TargetKind
+from panji.errors import Reason, RefusedError
+from panji_server import policy
+
+if TYPE_CHECKING:
+    from panji.core.directory import Accreditation
+    from panji.core.statements import Statement
+
+BY_AUTHORITIES = {Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE}
+BY_PLATFORMS = {Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE}
+
+
+def refusal(statement: Statement, caller: str, *grants: Accreditation) -> RefusedError | None:
+    """Why the statement is refused, or nothing."""
+    directory = a_directory(accreditations=grants or None)
+    try:
+        policy.check(statement, an_organisation(caller), directory, LATER)
+    except RefusedError as refused:
+        return refused
+    return None
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("caller", [MINISTRY, PLATFORM, OPERATOR])
+def test_every_kind_is_made_by_the_roles_that_the_state_machine_lets_make_it(kind: Kind, caller: str) -> None:
+    other = PLATFORM if caller == MINISTRY else MINISTRY
+    statement = replace(a_statement(a_body(kind)), sender=caller, recipient=other)
+    refused = refusal(statement, caller)
+    allowed = {Role.AUTHORITY: BY_AUTHORITIES, Role.PLATFORM: BY_PLATFORMS}.get(ROLES[caller], set())
+    if kind in allowed:
+        assert refused is None
+    else:
+        assert refused is not None
+        assert refused.reason is Reason.ROLE_NOT_ALLOWED
+        assert refused.metadata == {"role": ROLES[caller].value, "kind": kind.value}
+
+
+def test_a_statement_in_anothers_name_is_refused() -> None:
+    """Attack: a platform relays a flag that it signed itself as the ministry's."""
+    refused = refusal(a_statement(), PLATFORM)
+    assert refused is not None
+    assert refused.reason is Reason.SENDER_MISMATCH
+
+
+@pytest.mark.parametrize("recipient", ["nobody", MINISTRY, OTHER_MINISTRY, OPERATOR])
+def test_a_statement_to_nobody_on_the_other_side_is_refused(recipient: str) -> None:
+    if recipient == MINISTRY:
+        statement, caller = replace(a_statement(a_body(Kind.DECISION)), recipient=STRANGER), PLATFORM
+    else:
+        statement, caller = replace(a_statement(), recipient=recipient), MINISTRY
+    refused = refusal(statement, caller)
+    assert refused is not None
+    assert refused.reason is Reason.RECIPIENT_UNKNOWN
+    assert refused.metadata == {"recipient": statement.recipient}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"platform": PLATFORM},
+        {"valid_from": LATER},
+        {"valid_until": LATER + timedelta(microseconds=1)},
+        {"categories": frozenset({Category.GAMBLING, Category.HATE})},
+        {"target_kinds": frozenset({TargetKind.POST})},
+        {"instruments": frozenset({Instrument.ORDER})},
+    ],
+    ids=lambda changes: ", ".join(changes) or "everything",
+)
+def test_a_flag_within_what_was_granted_passes(changes: dict[str, Any]) -> None:
+    assert refusal(a_statement(), MINISTRY, an_accreditation(**changes)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({"authority": OTHER_MINISTRY}, "any flag to this platform at this time"),
+        ({"platform": STRANGER}, "any flag to this platform at this time"),
+        ({"valid_from": LATER + timedelta(microseconds=1)}, "any flag to this platform at this time"),
+        ({"valid_until": LATER}, "any flag to this platform at this time"),
+        ({"categories": frozenset({Category.HATE})}, "category GAMBLING"),
+        ({"target_kinds": frozenset({TargetKind.ACCOUNT})}, "target kind POST"),
+        ({"instruments": frozenset({Instrument.COURT_ORDER})}, "instrument ORDER"),
+    ],
+)
+def test_a_flag_beyond_what_was_granted_is_refused_and_told_what_is_lacking(
+    changes: dict[str, Any], lacking: str
+) -> None:
+    refused = refusal(a_statement(), MINISTRY, an_accreditation(**changes))
+    assert refused is not None
+    assert refused.reason is Reason.NOT_ACCREDITED
+    assert refused.metadata == {"not_covered": lacking}
+
+
+def test_grants_do_not_add_up_one_must_cover_the_whole_flag() -> None:
+    """Otherwise a grant for one category and another for one kind of target would give both together."""
+    grants = [
+        an_accreditation(categories=frozenset({Category.GAMBLING}), target_kinds=frozenset({TargetKind.ACCOUNT})),
+        an_accreditation(categories=frozenset({Category.HATE}), target_kinds=frozenset({TargetKind.POST})),
+        an_accreditation(categories=frozenset({Category.HATE})),
+    ]
+    refused = refusal(a_statement(), MINISTRY, *grants)
+    assert refused is not None
+    assert refused.metadata == {"not_covered": "target kind POST; category GAMBLING"}
+    assert refusal(a_statement(), MINISTRY, *grants, an_accreditation()) is None
+
+
+def test_one_target_outside_the_grant_is_enough_to_refuse() -> None:
+    targets = (a_target(), a_target(kind=TargetKind.URL, url="https://t.example/x"))
+    refused = refusal(
+        a_statement(a_flag(targets=targets)),
+        MINISTRY,
+        an_accreditation(target_kinds=frozenset({TargetKind.POST})),
+    )
+    assert refused is not None
+    assert refused.metadata == {"not_covered": "target kind URL"}
+
+
+def test_only_flags_need_an_accreditation() -> None:
+    withdrawal = a_statement(a_body(Kind.WITHDRAWAL))
+    assert refusal(withdrawal, MINISTRY, an_accreditation(authority=OTHER_MINISTRY)) is None
+
+
+def test_a_sub_category_stands_under_its_categorys_grant() -> None:
+    flag = a_flag(category=Category.DEFAMATION, sub_category=SubCategory.UNSPECIFIED)
+    grant = an_accreditation(categories=frozenset({Category.DEFAMATION}))
+    assert refusal(a_statement(flag), MINISTRY, grant) is None
