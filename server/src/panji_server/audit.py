@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import SEEK_END
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TextIO, cast
 
 import structlog
 
@@ -157,7 +157,7 @@ class AuditLog:
             structlog.WriteLogger(_Unflushed(stream)),  # type: ignore[arg-type]  # it needs write and flush only
             processors=[structlog.processors.JSONRenderer(separators=(",", ":"))],
             wrapper_class=structlog.BoundLogger,
-        )
+        ).bind()  # once: unbound, structlog makes a logger anew for every line
 
     @classmethod
     def open(cls, path: str, on_failure: Callable[[OSError], NoReturn] | None = None) -> AuditLog:
@@ -199,7 +199,7 @@ class AuditLog:
 def _append(path: str | Path) -> TextIO:
     stream = open(path, "a+", encoding="utf-8", buffering=1 << 16)  # noqa: PTH123, SIM115 - open as long as the process
     try:
-        if _is_torn(stream.buffer):
+        if _is_torn(cast("BinaryIO", stream.buffer)):
             stream.write("\n")
     except OSError:
         pass  # a pipe, or a device: it has no end to look at

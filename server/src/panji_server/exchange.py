@@ -14,6 +14,7 @@ from panji.errors import PanjiError, Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server.admission import Rules, admit
+from panji_server.grouping import Grouping
 from panji_server.ledger import Ledger, receipts
 from panji_server.sequencing import Accepted, Admitted, Repeated
 from panji_server.storage.base import StorageError
@@ -37,6 +38,8 @@ BYTES_AT_ONCE = 16 * 1024 * 1024
 """Statements that go into one answer stop here; the first one always goes. An answer has at most twice as much."""
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
+_ADMITTED_AT_ONCE = 100
+"""Statements of one call that are admitted before another call has its turn."""
 _READERS = 2
 """Threads that read from the database."""
 
@@ -99,10 +102,14 @@ class Exchange:
         self._on_failure = on_failure
         self._failed = False
         self._closed = False
+        self._admission = Grouping("panji-admission")
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._stopping = asyncio.Event()
+        self._submitting = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=self._fail)
         self._ledger.start()
 
@@ -114,19 +121,45 @@ class Exchange:
         Raises:
             RefusedError: For the call as a whole: RATE_LIMITED, OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED.
         """
+        if self._stopping.is_set():
+            raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
         self._limit.take(caller.id, len(envelopes), time.monotonic())
-        directory = self.directory.current
+        self._submitting += 1
+        self._quiet.clear()
+        try:
+            return await self._submit(envelopes, allowed, caller)
+        finally:
+            self._submitting -= 1
+            if not self._submitting:
+                self._quiet.set()
+
+    async def _submit(
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
+    ) -> list[Accepted | Repeated | RefusedError]:
+        now = self._clock()
         drafts: list[Admitted | Repeated | RefusedError] = []
-        for number, data in enumerate(envelopes):
-            if number and not number % 16:
-                await asyncio.sleep(0)  # a long batch lets other callers in between
-            try:
-                drafts.append(admit(data, allowed, caller, directory=directory, now=self._clock(), rules=self._rules))
-            except RefusedError as refusal:
-                drafts.append(await self._accepted_before(data, caller, refusal))
+        for start in range(0, len(envelopes), _ADMITTED_AT_ONCE):  # a long batch lets other callers in between
+            part = envelopes[start : start + _ADMITTED_AT_ONCE]
+            drafts += await self._admission.run(lambda part=part: self._admit(part, allowed, caller, now))  # type: ignore[misc]
+        for number, (draft, data) in enumerate(zip(drafts, envelopes, strict=True)):
+            if isinstance(draft, RefusedError) and draft.reason in _MAY_BE_OLD:
+                drafts[number] = await self._accepted_before(data, caller, draft)
         admitted = [one for one in drafts if isinstance(one, Admitted)]
         outcomes = iter(await self._ledger.append(admitted) if admitted else ())
         return [next(outcomes) if isinstance(one, Admitted) else one for one in drafts]
+
+    def _admit(
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation, now: datetime
+    ) -> list[Admitted | Repeated | RefusedError]:
+        """Runs in the admission's thread: verifying signatures is most of the work, and happens outside of the GIL."""
+        directory = self.directory.current
+        drafts: list[Admitted | Repeated | RefusedError] = []
+        for data in envelopes:
+            try:
+                drafts.append(admit(data, allowed, caller, directory=directory, now=now, rules=self._rules))
+            except RefusedError as refusal:
+                drafts.append(refusal)
+        return drafts
 
     async def _accepted_before(
         self, data: bytes, caller: Organisation, refusal: RefusedError
@@ -136,8 +169,6 @@ class Exchange:
         The payload is parsed here without a verified signature, to look up its id and for nothing else: the receipt is
         given only for the very bytes that were verified when they were accepted.
         """
-        if refusal.reason not in _MAY_BE_OLD:
-            return refusal
         try:
             identifier = parse_statement(parse_envelope(data).payload).id
         except PanjiError:
@@ -211,7 +242,9 @@ class Exchange:
         """Commits what waits, ends the feeds and refuses what comes."""
         self._stopping.set()
         self.nudge()
+        await self._quiet.wait()
         await self._ledger.stop()
+        self._admission.close()
         self._closed = True  # calls may still be running, in their time of grace
         self._readers.shutdown()
 

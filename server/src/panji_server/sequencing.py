@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from panji.core import case as cases
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
-from panji.core.merkle import leaf_hash
-from panji.core.receipt import Receipt, verify_in
+from panji.core.merkle import leaf_hash, verify_inclusion
+from panji.core.receipt import Receipt
 from panji.core.vocabulary import Kind
 from panji.errors import Reason, RefusedError
 from panji_server.storage.base import Commit, Head, Row
@@ -91,11 +91,12 @@ def sequence(
     checkpoint = Checkpoint(signer.verifier.name, extension.frontier.size, extension.root())
     signed = sign_checkpoint(checkpoint, signer)
     size, accepted = checkpoint.size, {}
-    for row, statement in zip(group.rows, group.statements, strict=True):
+    for row, statement, leaf in zip(group.rows, group.statements, leaves, strict=True):
         final = _with_size(row, size)
         receipt = receipt_of(final, extension.inclusion_proof(row.index), signed)
-        # The exchange checks its own receipt before anyone sees it: a defect here ends in an error, not in a lie.
-        verify_in(receipt, row.digest, checkpoint)
+        # The exchange checks its own receipt before anyone sees it: a defect here ends in an error, not in a lie. The
+        # leaf stands for the receipt's other fields, of which it was just made.
+        verify_inclusion(leaf, receipt.index, size, receipt.proof, checkpoint.root)
         accepted[row.index] = Accepted(final, receipt, statement.case, statement.test)
     outcomes: list[Accepted | Repeated | RefusedError] = [
         accepted[one.index]

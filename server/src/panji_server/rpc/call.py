@@ -7,6 +7,7 @@ is :data:`panji.errors.REASONS`.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
 import traceback
@@ -217,7 +218,8 @@ def _begin(method: str, context: Any) -> Call:
     for key, value in context.invocation_metadata() or ():
         if key == "traceparent" and isinstance(value, str) and (found := _TRACEPARENT.fullmatch(value)):
             trace_id = found[1]
-    call = Call(method, str(uuid.uuid4()), trace_id, context.peer(), time.perf_counter())
+    request_id = str(uuid.UUID(int=random.getrandbits(128), version=4))
+    call = Call(method, request_id, trace_id, context.peer(), time.perf_counter())
     CALL.set(call)
     return call
 

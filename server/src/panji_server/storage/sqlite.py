@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import uuid
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from panji.core.case import Case, TargetStatus
@@ -71,7 +72,10 @@ _CASE = (
     "c.state, c.level, c.open_question, c.opened_at, c.updated_at"
 )
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
-_CHUNK = 500
+_CHUNK = 512
+"""Values of one IN list."""
+_ROWS_AT_ONCE = 64
+"""Rows of one INSERT; the widest has 13 columns, and SQLite binds 32,766 values."""
 _BUSY_SECONDS = 30.0
 
 
@@ -278,32 +282,47 @@ class _SQLiteAppend(Append):
         return self._connection.execute(query, (case_index, digest)).fetchone() is not None
 
     def store(self, commit: Commit) -> None:
-        execute, many = self._connection.execute, self._connection.executemany
-        many(f"INSERT INTO statement ({_ROW}) VALUES ({', '.join('?' * 12)})", map(_record, commit.rows))
-        many(
-            "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idx) DO UPDATE SET "
-            "state = excluded.state, level = excluded.level, open_question = excluded.open_question, "
-            "updated_at = excluded.updated_at",
+        received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
+        self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [_record(row) for row in commit.rows])
+        self._insert(
+            "INSERT INTO cases VALUES",
             [_case_record(index, case) for index, case in commit.cases.items()],
+            "ON CONFLICT (idx) DO UPDATE SET state = excluded.state, level = excluded.level, "
+            "open_question = excluded.open_question, updated_at = excluded.updated_at",
         )
-        many(
-            "INSERT INTO target VALUES (?, ?, ?, ?, ?) ON CONFLICT (case_idx, position) DO UPDATE SET "
-            "state = excluded.state, outcome = excluded.outcome, refusal = excluded.refusal",
+        self._insert(
+            "INSERT INTO target VALUES",
             [
                 (index, position, int(one.state), int(one.outcome), int(one.refusal))
                 for index, case in commit.cases.items()
                 for position, one in enumerate(case.targets, 1)
             ],
+            "ON CONFLICT (case_idx, position) DO UPDATE SET state = excluded.state, outcome = excluded.outcome, "
+            "refusal = excluded.refusal",
         )
-        many(
-            "INSERT INTO node VALUES (?, ?)", [(node_key(level, index), value) for level, index, value in commit.nodes]
+        self._insert(
+            "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
         )
-        execute("INSERT INTO checkpoint VALUES (?, ?)", (commit.head.frontier.size, commit.checkpoint))
-        received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
-        execute(
+        self._insert("INSERT INTO checkpoint VALUES", [(commit.head.frontier.size, commit.checkpoint)])
+        self._connection.execute(
             "UPDATE head SET size = ?, frontier = ?, received_at = ?",
             (commit.head.frontier.size, join_hashes(commit.head.frontier.hashes), received_at),
         )
+
+    def _insert(self, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
+        """Inserts many rows with few steps.
+
+        The interpreter's lock is let go and taken again around each step, so ``executemany``, with a step a row, would
+        hand it to and fro with the event loop thousands of times a second. Runs of a power of two keep the number of
+        different statements small, so that all of them stay prepared.
+        """
+        start = 0
+        while start < len(rows):
+            count = 1 << min(len(rows) - start, _ROWS_AT_ONCE).bit_length() - 1
+            run = rows[start : start + count]
+            values = ", ".join([f"({', '.join('?' * len(run[0]))})"] * count)
+            self._connection.execute(f"{into} {values} {conflict}", list(chain.from_iterable(run)))
+            start += count
 
 
 @contextmanager
@@ -327,7 +346,9 @@ def _reading() -> Iterator[None]:
 def _select_in(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for start in range(0, len(values), _CHUNK):
-        chunk = values[start : start + _CHUNK]
+        chunk = list(values[start : start + _CHUNK])
+        # Filled up to a power of two with what stands there already: few different statements, all of them prepared.
+        chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
         found += connection.execute(query % ", ".join("?" * len(chunk)), chunk).fetchall()
     return found
 
