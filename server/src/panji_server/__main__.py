@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import contextlib
 import gc
 import os
 import signal
 import sys
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = load(options.config)
-        audit = _audit_log(config)
-        return _run(_serve(config, audit, check=options.check))
+        with ExitStack() as opened:
+            audit = opened.enter_context(closing(_audit_log(config)))
+            return _run(_serve(config, audit, opened, check=options.check))
     except ConfigError as error:
         sys.stderr.write(f"panji-server: configuration: {error}\n")
         return EX_CONFIG
@@ -94,7 +95,7 @@ def _log_signer(config: Config) -> NoteSigner:
         raise error if isinstance(error, ConfigError) else ConfigError("log_key", str(error)) from error
 
 
-async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
+async def _serve(config: Config, audit: AuditLog, opened: ExitStack, *, check: bool) -> int:
     signer = _log_signer(config)
 
     def changed(new: Directory) -> None:
@@ -111,11 +112,10 @@ async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
         on_change=changed,
         on_error=lambda error: _report(audit, "directory.rejected", error=str(error)),
     )
-    storage = SQLiteStorage(config.database)
+    storage = opened.enter_context(closing(SQLiteStorage(config.database)))
     checkpoint, checked = startup.audit(storage, signer.verifier)
     if check:
         tls_credentials(config)
-        storage.close()
         return 0
     failed: list[StorageError] = []
     stop = asyncio.Event()
@@ -171,7 +171,7 @@ async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
     following = asyncio.create_task(directory.follow())
     await stop.wait()
     following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError):
         await following
     if not failed:
         _report(audit, "exchange.stopping", signal=received[0])
@@ -186,9 +186,7 @@ async def _serve(config: Config, audit: AuditLog, *, check: bool) -> int:
         sys.stderr.write(f"panji-server: storage: {failed[0]}\n")
         await server.stop(0.2)
         os._exit(EX_IOERR)
-    size = storage.current_head().frontier.size
-    storage.close()
-    _report(audit, "exchange.stopped", size=size)
+    _report(audit, "exchange.stopped", size=storage.current_head().frontier.size)
     return 0
 
 

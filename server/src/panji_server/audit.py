@@ -6,6 +6,7 @@ carries content of a statement, or a secret.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,6 +142,14 @@ EVENTS: Mapping[str, Event] = {
 """Every event that an exchange writes. Names and fields are stable; fields may be added."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def _in_one_line(event: dict[str, Any], **_: Any) -> str:
+    """As ``json.dumps`` with these separators, which would make an encoder anew for every line."""
+    return _ENCODER.encode(event)
+
+
 class AuditLog:
     """Writes audit events.
 
@@ -155,7 +164,7 @@ class AuditLog:
         self._logger = structlog.wrap_logger(
             # In one write with its line break: a line that is there is whole, whenever the process dies.
             structlog.WriteLogger(_Unflushed(stream)),  # type: ignore[arg-type]  # it needs write and flush only
-            processors=[structlog.processors.JSONRenderer(separators=(",", ":"))],
+            processors=[structlog.processors.JSONRenderer(_in_one_line)],
             wrapper_class=structlog.BoundLogger,
         ).bind()  # once: unbound, structlog makes a logger anew for every line
 
@@ -189,6 +198,12 @@ class AuditLog:
             self._stream.flush()
         except OSError as error:
             self._failed(error)
+
+    def close(self) -> None:
+        """Flushes, and closes what :meth:`open` opened."""
+        self.flush()
+        if self._stream is not sys.stdout:
+            self._stream.close()
 
     def _failed(self, error: OSError) -> NoReturn:
         if self._on_failure is None:

@@ -135,6 +135,9 @@ def load(path: Path) -> Config:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or more of it than Python reads
         raise ConfigError(str(path), str(error)) from error
+    for name in document:
+        if name not in Config.model_fields:  # pydantic-settings would take Origin for origin
+            raise ConfigError(name, "Extra inputs are not permitted")
     try:
         return Config(**_absolute(document, path.resolve().parent))
     except ValidationError as error:

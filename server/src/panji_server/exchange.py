@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
@@ -14,7 +15,6 @@ from panji.errors import PanjiError, Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server.admission import Rules, admit
-from panji_server.grouping import Grouping
 from panji_server.ledger import Ledger, receipts
 from panji_server.sequencing import Accepted, Admitted, Repeated
 from panji_server.storage.base import StorageError
@@ -38,8 +38,8 @@ BYTES_AT_ONCE = 16 * 1024 * 1024
 """Statements that go into one answer stop here; the first one always goes. An answer has at most twice as much."""
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
-_ADMITTED_AT_ONCE = 100
-"""Statements of one call that are admitted before another call has its turn."""
+MAX_PART = 100
+"""Statements of one call that share a commit; a longer call's go into several."""
 _READERS = 2
 """Threads that read from the database."""
 
@@ -102,7 +102,6 @@ class Exchange:
         self._on_failure = on_failure
         self._failed = False
         self._closed = False
-        self._admission = Grouping("panji-admission")
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
@@ -137,23 +136,21 @@ class Exchange:
         self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
     ) -> list[Accepted | Repeated | RefusedError]:
         now = self._clock()
-        drafts: list[Admitted | Repeated | RefusedError] = []
-        for start in range(0, len(envelopes), _ADMITTED_AT_ONCE):  # a long batch lets other callers in between
-            part = envelopes[start : start + _ADMITTED_AT_ONCE]
-            drafts += await self._admission.run(lambda part=part: self._admit(part, allowed, caller, now))  # type: ignore[misc]
-        for number, (draft, data) in enumerate(zip(drafts, envelopes, strict=True)):
-            if isinstance(draft, RefusedError) and draft.reason in _MAY_BE_OLD:
-                drafts[number] = await self._accepted_before(data, caller, draft)
-        admitted = [one for one in drafts if isinstance(one, Admitted)]
-        outcomes = iter(await self._ledger.append(admitted) if admitted else ())
-        return [next(outcomes) if isinstance(one, Admitted) else one for one in drafts]
+        self._ledger.require_room(len(envelopes))
+        # In parts, so that the statements of other calls get in between those of a long batch.
+        parts = [envelopes[start : start + MAX_PART] for start in range(0, len(envelopes), MAX_PART)]
+        answers = [self._ledger.submit(partial(self._admit, part, allowed, caller, now), len(part)) for part in parts]
+        outcomes = [outcome for answer in await asyncio.gather(*answers) for outcome in answer]
+        for number, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
+            if isinstance(outcome, RefusedError) and outcome.reason in _MAY_BE_OLD:
+                outcomes[number] = await self._accepted_before(data, caller, outcome)
+        return outcomes
 
     def _admit(
         self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation, now: datetime
-    ) -> list[Admitted | Repeated | RefusedError]:
-        """Runs in the admission's thread: verifying signatures is most of the work, and happens outside of the GIL."""
+    ) -> list[Admitted | RefusedError]:
         directory = self.directory.current
-        drafts: list[Admitted | Repeated | RefusedError] = []
+        drafts: list[Admitted | RefusedError] = []
         for data in envelopes:
             try:
                 drafts.append(admit(data, allowed, caller, directory=directory, now=now, rules=self._rules))
@@ -244,7 +241,6 @@ class Exchange:
         self.nudge()
         await self._quiet.wait()
         await self._ledger.stop()
-        self._admission.close()
         self._closed = True  # calls may still be running, in their time of grace
         self._readers.shutdown()
 

@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from panji.core.note import NoteSigner
     from panji.core.receipt import Receipt
     from panji_server.sequencing import Admitted
-    from panji_server.storage.base import Storage
+    from panji_server.storage.base import Append, Storage
 
-MAX_GROUP = 2000
-"""Statements that one commit takes at most; a larger submission is committed whole all the same."""
+MAX_GROUP = 200
+"""Statements that one commit takes at most; the event loop does nothing else while they are admitted and written."""
 COMPANY_SECONDS = 0.002
-"""How long a commit waits for company when the one before was shared. Alone, nobody waits."""
+"""When the commit before was shared, the next one waits so long for company, again as long as somebody comes. Alone,
+nobody waits."""
+LONGEST_COMPANY_SECONDS = 0.016
+"""How long a commit waits for company at most."""
 _RETRY = timedelta(seconds=1)
 
 Outcome = Accepted | Repeated | RefusedError
@@ -41,7 +45,8 @@ Outcome = Accepted | Repeated | RefusedError
 
 @dataclass(slots=True)
 class _Submission:
-    items: Sequence[Admitted]
+    admit: Callable[[], Sequence[Admitted | RefusedError]]
+    count: int
     answer: asyncio.Future[list[Outcome]]
 
 
@@ -90,15 +95,43 @@ class Ledger:
                 STORAGE_FAILED some may be in the log all the same, and a retry finds them.
             Exception: A defect in the exchange, met while these statements were sequenced; none was accepted.
         """
+        self.require_room(len(items))
+        return await self.submit(lambda: items, len(items))
+
+    def submit(
+        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int
+    ) -> asyncio.Future[list[Outcome]]:
+        """Queues statements that are admitted when their turn comes.
+
+        A whole group is admitted in one go, right before it is written: one at a time, between a call and the next,
+        the same work takes nearly twice as long, since the processor's caches are cold each time.
+
+        Args:
+            admit: Gives the statements, and in the place of each that is refused the refusal.
+            count: How many there will be; at most :data:`MAX_GROUP` share a commit.
+
+        Returns:
+            What :meth:`append` returns or raises, refusals in their places.
+        """
+        answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        if self._closed is not None:
+            answer.set_exception(self._closed())
+            return answer
+        self._queue.append(_Submission(admit, count, answer))
+        self._queued += count
+        self._wake.set()
+        return answer
+
+    def require_room(self, count: int) -> None:
+        """Checks that the queue has room.
+
+        Raises:
+            RefusedError: OVERLOADED, or why the ledger takes nothing any more.
+        """
         if self._closed is not None:
             raise self._closed()
-        if self._queued + len(items) > self._max_queue and self._queued:
+        if self._queued + count > self._max_queue and self._queued:
             raise RefusedError(Reason.OVERLOADED, "too many statements wait for a commit", retry_after=_RETRY)
-        submission = _Submission(items, asyncio.get_running_loop().create_future())
-        self._queue.append(submission)
-        self._queued += len(items)
-        self._wake.set()
-        return await submission.answer
 
     async def stop(self) -> None:
         """Commits what waits, refuses what comes, and ends."""
@@ -109,19 +142,18 @@ class Ledger:
         self._writer.shutdown()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         shared = False
         while self._closed is None or self._queue:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if shared and self._closed is None:
-                await asyncio.sleep(COMPANY_SECONDS)
+            if shared:
+                await self._company()
             group = self._take()
             shared = len(group) > 1
             try:
-                answers = await loop.run_in_executor(self._writer, self._commit, group)
+                answers = await self._commit(group)
                 self._on_commit(
                     {
                         one.row.index: one
@@ -145,12 +177,21 @@ class Ledger:
                 else:
                     submission.answer.set_result(outcomes)
 
+    async def _company(self) -> None:
+        latest = asyncio.get_running_loop().time() + LONGEST_COMPANY_SECONDS
+        before = 0
+        while before < self._queued < MAX_GROUP and self._closed is None:
+            if asyncio.get_running_loop().time() > latest:
+                return
+            before = self._queued
+            await asyncio.sleep(COMPANY_SECONDS)
+
     def _take(self) -> list[_Submission]:
         group: list[_Submission] = []
         count = 0
-        while self._queue and (not group or count + len(self._queue[0].items) <= MAX_GROUP):
+        while self._queue and (not group or count + self._queue[0].count <= MAX_GROUP):
             submission = self._queue.popleft()
-            count += len(submission.items)
+            count += submission.count
             group.append(submission)
         self._queued -= count
         return group
@@ -163,34 +204,47 @@ class Ledger:
         self._queue.clear()
         self._on_failure(error)
 
-    def _commit(self, group: list[_Submission]) -> list[list[Outcome] | Exception]:
-        """Runs in the writer's thread. A defect that one submission meets must not sink those beside it."""
+    async def _commit(self, group: list[_Submission]) -> list[list[Outcome] | Exception]:
+        """Commits a group. A defect that one submission meets must not sink those beside it."""
         try:
-            return list(self._commit_together(group))
+            return list(await self._commit_together(group))
         except StorageError:
             raise
         except Exception as defect:  # noqa: BLE001 - reported as such by the caller, with its traceback
             # Nothing of this transaction was kept. Alone, each gets its answer, and only the guilty one none.
             if len(group) == 1:
                 return [defect]
-            return [outcomes for submission in group for outcomes in self._commit([submission])]
+            return [outcomes for submission in group for outcomes in await self._commit([submission])]
 
-    def _commit_together(self, group: list[_Submission]) -> list[list[Outcome]]:
-        items = [item for submission in group for item in submission.items]
-        replies = [item.statement for item in items if item.statement.kind is not Kind.FLAG]
-        with self._storage.append() as transaction:
-            known = transaction.load(
-                {item.statement.id for item in items},
-                {reply.case_id for reply in replies},
-                {(reply.case_id, reply.in_reply_to) for reply in replies},
-                {item.statement.recipient for item in items},
-            )
-            result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)))
-            if result.commit is not None:
-                transaction.store(result.commit)
+    async def _commit_together(self, group: list[_Submission]) -> list[list[Outcome]]:
+        drafts = [submission.admit() for submission in group]
+        items = [one for draft in drafts for one in draft if not isinstance(one, RefusedError)]
+        outcomes = iter(await self._append(items) if items else ())
+        return [[one if isinstance(one, RefusedError) else next(outcomes) for one in draft] for draft in drafts]
+
+    async def _append(self, items: Sequence[Admitted]) -> list[Outcome]:
+        with ExitStack() as undo:
+            transaction = undo.enter_context(self._storage.append())
+            outcomes = self._write(items, transaction)
+            commit = undo.pop_all().close
+        # Only the commit, which waits for the disk, goes to a thread. All before it is work, for which a thread would
+        # have to wrestle with the event loop for the interpreter: that cost more than the work.
+        await asyncio.get_running_loop().run_in_executor(self._writer, commit)
         # From here on everything accepted is durable. A crash before the answer is a retry for the sender.
-        outcomes = iter(result.outcomes)
-        return [[next(outcomes) for _ in submission.items] for submission in group]
+        return outcomes
+
+    def _write(self, items: Sequence[Admitted], transaction: Append) -> list[Outcome]:
+        replies = [item.statement for item in items if item.statement.kind is not Kind.FLAG]
+        known = transaction.load(
+            {item.statement.id for item in items},
+            {reply.case_id for reply in replies},
+            {(reply.case_id, reply.in_reply_to) for reply in replies},
+            {item.statement.recipient for item in items},
+        )
+        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)))
+        if result.commit is not None:
+            transaction.store(result.commit)
+        return result.outcomes
 
 
 def _salts(count: int) -> Callable[[], bytes]:

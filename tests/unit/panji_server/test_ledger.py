@@ -49,13 +49,13 @@ class GatedStorage(MemoryStorage):
 
     @contextmanager
     def append(self) -> Iterator[Append]:
-        self.entered.release()
-        assert self.gate.wait(PATIENCE)
-        self._number += 1
-        if self._number == self.fails_at:
-            raise StorageError("the disk is gone")
         with super().append() as transaction:
             yield transaction
+            self.entered.release()
+            assert self.gate.wait(PATIENCE)
+            self._number += 1
+            if self._number == self.fails_at:
+                raise StorageError("the disk is gone")
         self.sizes.append(self.extent())
 
     async def is_committing(self) -> None:
@@ -267,7 +267,7 @@ async def test_when_the_storage_fails_all_are_refused_and_later_ones_too(storage
 async def test_when_the_storage_fails_after_a_defect_nobody_beside_it_is_told_yes(storage: GatedStorage) -> None:
     """The group met the defect together, then each alone; the disk went in between."""
     one, two, three, four = flags(4)
-    storage.fails_at = 5
+    storage.fails_at = 3
     async with a_room(storage) as room:
         await room.ledger.append([one])
         results = await asyncio.gather(*await waiting(room, [two], [broken(three)], [four]), return_exceptions=True)

@@ -7,22 +7,27 @@ from google.protobuf.message import DecodeError
 from panji.core.receipt import Receipt
 from panji.errors import MalformedError
 from panji.v1 import receipt_pb2
-from panji.wire.times import to_datetime, to_timestamp
+from panji.wire.times import fill_timestamp, to_datetime
+
+
+def fill_receipt(message: receipt_pb2.Receipt, receipt: Receipt) -> None:
+    """Writes a receipt into a message that is there already: a thousand of them in an answer are not copied."""
+    message.digest = receipt.digest
+    message.kind = receipt.kind
+    message.recipient = receipt.recipient
+    message.sequence = receipt.sequence
+    fill_timestamp(message.received_at, receipt.received_at)
+    message.salt = receipt.salt
+    message.index = receipt.index
+    message.proof.extend(receipt.proof)
+    message.checkpoint = receipt.checkpoint
 
 
 def receipt_to_message(receipt: Receipt) -> receipt_pb2.Receipt:
     """Returns the message of a receipt."""
-    return receipt_pb2.Receipt(
-        digest=receipt.digest,
-        kind=receipt.kind,
-        recipient=receipt.recipient,
-        sequence=receipt.sequence,
-        received_at=to_timestamp(receipt.received_at),
-        salt=receipt.salt,
-        index=receipt.index,
-        proof=receipt.proof,
-        checkpoint=receipt.checkpoint,
-    )
+    message = receipt_pb2.Receipt()
+    fill_receipt(message, receipt)
+    return message
 
 
 def receipt_from_message(message: receipt_pb2.Receipt) -> Receipt:
@@ -66,4 +71,6 @@ def parse_receipt(data: bytes) -> Receipt:
 
 def delivery_to_message(envelope: bytes, receipt: Receipt) -> receipt_pb2.Delivery:
     """Returns a statement as it is delivered: the sender's bytes and the exchange's proof."""
-    return receipt_pb2.Delivery(envelope=envelope, receipt=receipt_to_message(receipt))
+    delivery = receipt_pb2.Delivery(envelope=envelope)
+    fill_receipt(delivery.receipt, receipt)
+    return delivery

@@ -27,7 +27,15 @@ def to_datetime(message: Timestamp) -> datetime:
         raise MalformedError("a timestamp is outside the years 1 to 9999") from None
 
 
+def fill_timestamp(message: Timestamp, instant: datetime) -> None:
+    """Writes an aware instant into a timestamp."""
+    micros = (instant - _EPOCH) // _MICROSECOND
+    message.seconds = micros // 1_000_000
+    message.nanos = micros % 1_000_000 * 1000
+
+
 def to_timestamp(instant: datetime) -> Timestamp:
     """Returns the timestamp of an aware instant."""
-    micros = (instant - _EPOCH) // _MICROSECOND
-    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+    message = Timestamp()
+    fill_timestamp(message, instant)
+    return message

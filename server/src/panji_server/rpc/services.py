@@ -39,8 +39,9 @@ class FlagService(flag_service_pb2_grpc.FlagServiceServicer):
 
     async def SubmitFlags(self, request: Any, context: Any) -> flag_service_pb2.SubmitFlagsResponse:
         """Submits many statements of an authority."""
-        results = await self._submission.many(request.envelopes, BY_AUTHORITIES)
-        return flag_service_pb2.SubmitFlagsResponse(results=results)
+        response = flag_service_pb2.SubmitFlagsResponse()
+        await self._submission.many(request.envelopes, BY_AUTHORITIES, response.results)
+        return response
 
     async def WithdrawFlag(self, request: Any, context: Any) -> flag_service_pb2.WithdrawFlagResponse:
         """Takes a flag back."""
@@ -78,8 +79,9 @@ class ResponseService(response_service_pb2_grpc.ResponseServiceServicer):
 
     async def SubmitResponses(self, request: Any, context: Any) -> response_service_pb2.SubmitResponsesResponse:
         """Submits many statements of a platform."""
-        results = await self._submission.many(request.envelopes, BY_PLATFORMS)
-        return response_service_pb2.SubmitResponsesResponse(results=results)
+        response = response_service_pb2.SubmitResponsesResponse()
+        await self._submission.many(request.envelopes, BY_PLATFORMS, response.results)
+        return response
 
 
 class LogService(log_service_pb2_grpc.LogServiceServicer):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from panji.core import envelope as dsse
 from panji.errors import Reason, RefusedError
-from panji.v1 import flag_service_pb2
-from panji.wire.receipts import receipt_to_message
+from panji.wire.receipts import fill_receipt, receipt_to_message
 from panji.wire.status import refusal_to_status
 from panji_server.rpc.call import CALL
 from panji_server.sequencing import Accepted, Repeated
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from panji.core.receipt import Receipt
     from panji.core.vocabulary import Kind
-    from panji.v1 import receipt_pb2
+    from panji.v1 import flag_service_pb2, receipt_pb2
     from panji_server.audit import AuditLog
     from panji_server.exchange import Exchange
     from panji_server.rpc.call import Call
@@ -27,6 +26,13 @@ MAX_BATCH = 1000
 """Envelopes in one call."""
 MAX_VIOLATIONS = 100
 """Violations that an event names: a flag may have thousands, a batch a thousand such flags, and a log is no dump."""
+
+
+class Results(Protocol):
+    """The results of a batch's response."""
+
+    def add(self) -> flag_service_pb2.SubmitResult:
+        """Adds an empty result at the end and returns it."""
 
 
 class Submission:
@@ -47,8 +53,8 @@ class Submission:
             raise answer
         return receipt_to_message(answer)
 
-    async def many(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[flag_service_pb2.SubmitResult]:
-        """Submits 1 to 1,000 statements; a refused one does not sink the rest.
+    async def many(self, envelopes: Sequence[bytes], kinds: frozenset[Kind], results: Results) -> None:
+        """Submits 1 to 1,000 statements and adds a result for each; a refused one does not sink the rest.
 
         Raises:
             RefusedError: BATCH_TOO_LARGE, or what refuses the call as a whole.
@@ -60,12 +66,11 @@ class Submission:
                 metadata={"max": str(MAX_BATCH), "items": str(len(envelopes))},
             )
         request_id = CALL.get().request_id
-        return [
-            flag_service_pb2.SubmitResult(error=refusal_to_status(answer, request_id))
-            if isinstance(answer, RefusedError)
-            else flag_service_pb2.SubmitResult(receipt=receipt_to_message(answer))
-            for answer in await self._answers(envelopes, kinds)
-        ]
+        for answer in await self._answers(envelopes, kinds):
+            if isinstance(answer, RefusedError):
+                results.add().error.CopyFrom(refusal_to_status(answer, request_id))
+            else:
+                fill_receipt(results.add().receipt, answer)
 
     async def _answers(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[Receipt | RefusedError]:
         """Goes through with it even when the caller hangs up: what gets into the log gets into the events, too."""

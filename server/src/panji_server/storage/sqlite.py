@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ _CHUNK = 512
 _ROWS_AT_ONCE = 64
 """Rows of one INSERT; the widest has 13 columns, and SQLite binds 32,766 values."""
 _BUSY_SECONDS = 30.0
+_COMMITS_A_CHECKPOINT = 64
 
 
 class SQLiteStorage(Storage):
@@ -92,6 +94,9 @@ class SQLiteStorage(Storage):
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
+        self._checkpoint: Future[None] | None = None
+        self._commits = 0
         try:
             with _translated():
                 self._migrate(self._connection())
@@ -110,6 +115,23 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Moves the write-ahead log into the database now and then, beside the commits.
+
+        SQLite would do it within a commit, whose sender would wait for it.
+        """
+        self._commits += 1
+        if self._commits % _COMMITS_A_CHECKPOINT or (self._checkpoint and not self._checkpoint.done()):
+            return
+        if self._checkpoint:
+            self._checkpoint.result()  # a disk that failed there must not be trusted with the next commit
+        self._checkpoint = self._checkpointer.submit(self._move_log)
+
+    def _move_log(self) -> None:
+        with _translated():
+            self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
         query = f"SELECT {_ROW} FROM statement WHERE recipient = ? AND sequence > ? ORDER BY sequence LIMIT ?"
@@ -193,6 +215,7 @@ class SQLiteStorage(Storage):
             return int(self._connection().execute(query).fetchone()[0])
 
     def close(self) -> None:
+        self._checkpointer.shutdown()
         with self._lock, _translated():
             for connection in self._connections:
                 connection.close()
@@ -226,6 +249,7 @@ class SQLiteStorage(Storage):
             if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise StorageError("SQLite: no write-ahead log is to be had where the database is")
             connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
             connection.execute("PRAGMA cache_size = -65536")
             self._local.connection = connection
         return connection
