@@ -63,6 +63,7 @@ from panji_server.directory import DirectoryFile
 from panji_server.exchange import Exchange
 from panji_server.limits import RateLimit
 from panji_server.rpc.server import Server
+from panji_server.storage.base import StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Accreditation, Directory
     from panji.core.keys import Signer
     from panji.core.statements import Body
-    from panji_server.storage.base import Storage, StorageError
+    from panji_server.storage.base import Storage
 
 PATIENCE = 60.0
 """Seconds after which something that should have happened counts as not happening. Nobody waits for them to pass."""
@@ -221,22 +222,32 @@ class Voice:
         case = message.case_id or message.id
         return Letter(envelope, statement.kind, message.id, case, message.sender, message.recipient, message.test)
 
-    def connect(self, address: str = "", *, credentials: grpc.ChannelCredentials | None = None) -> Caller:
-        """A connection to an exchange, without the client's retries."""
-        return Caller(self, address or self.profile.address, credentials or channel_credentials(self.profile))
+    def connect(
+        self, *, credentials: grpc.ChannelCredentials | None = None, options: Mapping[str, int] | None = None
+    ) -> Caller:
+        """A connection to the exchange, without the client's retries; options are gRPC's."""
+        return Caller(self, credentials or channel_credentials(self.profile), options or {})
 
 
 class Caller:
     """An organisation's connection, by the stubs as they are generated."""
 
-    def __init__(self, voice: Voice, address: str, credentials: grpc.ChannelCredentials) -> None:
+    def __init__(self, voice: Voice, credentials: grpc.ChannelCredentials, options: Mapping[str, int]) -> None:
         self.voice = voice
-        self.channel = grpc.secure_channel(address, credentials, raw_options(voice.profile))
+        settings = [*raw_options(voice.profile), *options.items()]
+        self.channel = grpc.secure_channel(voice.profile.address, credentials, settings)
         self._methods = methods(self.channel)
 
     def call(self, method: str, request: Any = None, **fields: Any) -> Any:
         """Calls a method with a request, or with the fields of one."""
         return self._methods[method](METHODS[method](**fields) if request is None else request, timeout=PATIENCE)
+
+    def raw(self, path: str, request: bytes, *, stream: bool = False, **options: Any) -> Any:
+        """Calls a method by its full name, with bytes for a request, good or bad; returns bytes."""
+        channel: Any = self.channel
+        if stream:
+            return list(channel.unary_stream(path)(request, timeout=PATIENCE, **options))
+        return channel.unary_unary(path)(request, timeout=PATIENCE, **options)
 
     def submit(self, letter: Letter, method: str = "") -> Receipt:
         """Submits a statement; returns its receipt, verified."""
@@ -318,18 +329,20 @@ class Refusal:
 
 def read_status(status: status_pb2.Status, code: grpc.StatusCode) -> Refusal:
     """A refusal's status, held to the contract: one ErrorInfo of our domain, a known reason, the code of the table."""
-    infos, bad, retries, requests = [], [], [], []
+    kinds = (
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        error_details_pb2.RetryInfo,
+        error_details_pb2.RequestInfo,
+    )
+    found: dict[Any, list[Any]] = {kind: [] for kind in kinds}
     for detail in status.details:
-        for kind, found in (
-            (error_details_pb2.ErrorInfo, infos),
-            (error_details_pb2.BadRequest, bad),
-            (error_details_pb2.RetryInfo, retries),
-            (error_details_pb2.RequestInfo, requests),
-        ):
-            message = kind()
+        for kind in kinds:
+            message: Any = kind()
             if detail.Unpack(message):
-                found.append(message)
-    assert len(status.details) == len(infos) + len(bad) + len(retries) + len(requests), "a detail of an unknown type"
+                found[kind].append(message)
+    assert len(status.details) == sum(map(len, found.values())), "a detail of an unknown type"
+    infos, bad, retries, requests = found.values()
     assert len(infos) == len(requests) == 1
     assert max(len(bad), len(retries)) <= 1
     info = infos[0]
@@ -561,7 +574,7 @@ class Running:
         """Returns how many events there are, once all are read that were written before."""
         trace_id = secrets.token_hex(16)
         header = (("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01"),)
-        self["operator"].channel.unary_unary("/panji.v1.LogService/GetCheckpoint")(b"", metadata=header)
+        self["operator"].raw("/panji.v1.LogService/GetCheckpoint", b"", metadata=header)
         self.wait_for("call.finished", trace_id=trace_id)
         return len(self.audit())
 
@@ -620,6 +633,14 @@ class Running:
         """Starts the process again. Old connections are dropped: a test is not about how fast they come back."""
         self.hang_up()
         self.start()
+
+    def close_events(self) -> None:
+        """Goes away as a collector of events may: what the process writes from now on has nowhere to go."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, self.process.stdout.fileno())
+        os.close(nothing)
 
     def hang_up(self) -> None:
         """Drops every connection."""
@@ -689,6 +710,58 @@ def running_exchange(
         yield running.start()
     finally:
         running.close()
+
+
+# Storages that do not do as they should.
+
+
+class Held:
+    """A storage whose commits wait until they are released."""
+
+    def __init__(self) -> None:
+        self.reached, self.release = threading.Event(), threading.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release.set()  # or the exchange would never end
+
+    def wrap(self, storage: SQLiteStorage) -> SQLiteStorage:
+        """Puts itself in the way."""
+        append = storage.append
+
+        @contextlib.contextmanager
+        def held() -> Iterator[Any]:
+            with append() as transaction:
+                yield transaction
+                self.reached.set()
+                self.release.wait()
+
+        storage.append = held  # type: ignore[method-assign]
+        return storage
+
+
+class Broken:
+    """A storage of which some methods fail when they are told to."""
+
+    def __init__(self, *names: str, works: bool = True, error: type[Exception] = StorageError) -> None:
+        self._names, self._error = names, error
+        self.works = works
+
+    def wrap(self, storage: SQLiteStorage) -> SQLiteStorage:
+        """Puts itself in the way."""
+        for name in self._names:
+            setattr(storage, name, self._failing(getattr(storage, name)))
+        return storage
+
+    def _failing(self, method: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            if not self.works:
+                raise self._error(CONTENT[0])
+            return method(*arguments)
+
+        return call
 
 
 # A refused statement leaves log and case as they were, and an audit event behind.

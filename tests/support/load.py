@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from panji.core.statements import Body
     from panji.v1 import receipt_pb2
 
+UNLIMITED = {"PANJI_LIMITS__STATEMENTS_PER_SECOND": "1e9", "PANJI_LIMITS__BURST": "1000000000"}
+"""Settings of an exchange that takes as much of one organisation as it can: its limits are not what is looked at."""
+
 REASONS = (
     "The channel promotes an online gambling site to the public, with links that lead to the site, prices and a "
     "telephone number. It was seen on the day named below, from an address in Jakarta, without signing in. "
@@ -53,6 +56,14 @@ def uuid7() -> str:
     data = bytearray(int(time.time() * 1000).to_bytes(6) + secrets.token_bytes(10))
     data[6], data[8] = data[6] & 0x0F | 0x70, data[8] & 0x3F | 0x80
     return str(uuid.UUID(bytes=bytes(data)))
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,7 @@ class ExchangeProcess:
     Args:
         config: Its settings file.
         listen: Where it listens.
-        module: What is run.
+        command: What Python runs; it takes ``--config`` as the exchange does.
         settings: Environment variables over the file, as in ``PANJI_LIMITS__BURST``.
     """
 
@@ -158,16 +169,21 @@ class ExchangeProcess:
         config: Path,
         listen: str,
         *,
-        module: tuple[str, ...] = ("-m", "panji_server"),
+        command: tuple[str, ...] = ("-m", "panji_server"),
         settings: Mapping[str, str] | None = None,
     ) -> None:
         environment = {**os.environ, **(settings or {})}
-        self._process = subprocess.Popen([sys.executable, *module, "--config", str(config)], env=environment)
+        self._process = subprocess.Popen([sys.executable, *command, "--config", str(config)], env=environment)
         self._listen = listen
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended; None while it runs."""
+        return self._process.poll()
 
     def wait_ready(self, seconds: float = 30.0) -> None:
         """Returns once the process takes connections.
@@ -178,8 +194,8 @@ class ExchangeProcess:
         host, _, port = self._listen.rpartition(":")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the process ended with {self._process.returncode}")
+            if self.exit_code is not None:
+                raise RuntimeError(f"the process ended with {self.exit_code}")
             try:
                 socket.create_connection((host, int(port)), 1.0).close()
             except OSError:

@@ -1,0 +1,362 @@
+"""A reply that does not fit its case: to nothing, by nobody's right, about the wrong targets, or too late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from support.exchange import METHODS, Letter, changed, directory_toml, serving
+from support.statements import (
+    a_body,
+    a_clarification_answer,
+    a_clarification_request,
+    a_correspondence,
+    a_decision,
+    a_flag,
+    a_question,
+    a_target_decision,
+    a_withdrawal,
+    an_acknowledgement,
+    an_id,
+)
+
+from panji.core.vocabulary import AcknowledgementLevel, CaseState, Kind, Outcome, Role
+from panji.errors import Reason
+from panji.v1 import case_pb2
+
+if TYPE_CHECKING:
+    from support.exchange import Running, Untouched, World
+
+    from panji.v1 import statement_pb2
+
+REPLIES = sorted(set(Kind) - {Kind.FLAG})
+BY_PLATFORM = [Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.CORRESPONDENCE, Kind.DECISION]
+LEVELS = (AcknowledgementLevel.RECEIVED, AcknowledgementLevel.UNDER_REVIEW)
+
+
+@pytest.fixture
+def flag(exchange: Running) -> Letter:
+    """A flag of two targets, accepted."""
+    return exchange["kominfo"].says(a_flag(count=2), "telegram")
+
+
+def speaker(kind: Kind) -> str:
+    return "telegram" if kind in BY_PLATFORM else "kominfo"
+
+
+def state(exchange: Running, flag: Letter) -> CaseState:
+    return CaseState(exchange["telegram"].case(flag).state)
+
+
+# To nothing.
+
+
+@pytest.mark.parametrize("kind", REPLIES)
+def test_answer_to_a_digest_that_does_not_exist(
+    exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
+) -> None:
+    if kind is Kind.CLARIFICATION_ANSWER:
+        exchange["telegram"].says(a_clarification_request(), flag)
+    letter = exchange.world.voices[speaker(kind)].says(a_body(kind), flag, in_reply_to=b"\7" * 32)
+    untouched.refuses(speaker(kind), letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+
+
+@pytest.mark.parametrize("kind", REPLIES)
+def test_answer_to_a_digest_of_another_case(exchange: Running, untouched: Untouched, flag: Letter, kind: Kind) -> None:
+    other = exchange["kominfo"].says(a_flag(), "telegram")
+    letter = exchange.world.voices[speaker(kind)].says(a_body(kind), flag, in_reply_to=other.digest)
+    untouched.refuses(speaker(kind), letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+
+
+def test_decision_that_answers_a_reply_instead_of_the_flag(
+    exchange: Running, untouched: Untouched, flag: Letter
+) -> None:
+    reply = exchange["telegram"].says(an_acknowledgement(), flag)
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag, in_reply_to=reply.digest)
+    untouched.refuses("telegram", letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+
+
+def test_answer_to_the_flag_instead_of_the_question(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["telegram"].says(a_clarification_request(), flag)
+    letter = exchange.world.voices["kominfo"].says(a_clarification_answer(), flag)
+    untouched.refuses("kominfo", letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+
+
+@pytest.mark.parametrize("kind", REPLIES)
+def test_reply_in_a_case_that_does_not_exist(exchange: Running, untouched: Untouched, flag: Letter, kind: Kind) -> None:
+    letter = exchange.world.voices[speaker(kind)].says(a_body(kind), flag, case_id=an_id(4711))
+    untouched.refuses(speaker(kind), letter, Reason.CASE_NOT_FOUND)
+
+
+def test_reply_in_a_case_that_is_named_by_a_replys_id(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    reply = exchange["telegram"].says(an_acknowledgement(), flag)
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag, case_id=reply.id)
+    untouched.refuses("telegram", letter, Reason.CASE_NOT_FOUND, case=flag)
+
+
+# By no right.
+
+
+@pytest.mark.parametrize("kind", BY_PLATFORM)
+def test_answer_by_a_platform_that_is_not_the_recipient(
+    exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
+) -> None:
+    letter = exchange.world.voices["whatsapp"].says(a_body(kind), flag, recipient="kominfo")
+    untouched.refuses("whatsapp", letter, Reason.CASE_NOT_FOUND, case=flag)
+
+
+@pytest.mark.parametrize("kind", [Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE])
+def test_reply_by_an_authority_that_did_not_flag(
+    exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
+) -> None:
+    letter = exchange.world.voices["bssn"].says(a_body(kind), flag, recipient="telegram")
+    untouched.refuses("bssn", letter, Reason.CASE_NOT_FOUND, case=flag)
+
+
+def test_stranger_learns_nothing_from_how_it_is_refused(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    """A case that is there and one that is not: the same answer to the letter, in every way of asking."""
+    voice, answers = exchange.world.voices["whatsapp"], []
+    for case_id in (flag.id, an_id(4711)):
+        letter = voice.says(an_acknowledgement(), flag, recipient="kominfo", case_id=case_id)
+        by_reply = untouched.refuses("whatsapp", letter, Reason.CASE_NOT_FOUND)
+        request = case_pb2.GetCaseRequest(case_id=case_id)
+        by_asking = untouched.refuses_call("whatsapp", "GetCase", request, Reason.CASE_NOT_FOUND)
+        answers.append([(one.code, one.status.message, dict(one.info.metadata)) for one in (by_reply, by_asking)])
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("organisation", ["bssn", "whatsapp", "operator"])
+def test_case_of_others_cannot_be_read(
+    exchange: Running, untouched: Untouched, flag: Letter, organisation: str
+) -> None:
+    request = case_pb2.GetCaseRequest(case_id=flag.id)
+    untouched.refuses_call(organisation, "GetCase", request, Reason.CASE_NOT_FOUND, case=flag)
+    listed = exchange[organisation].call("ListCases", page_size=500, with_statements=True)
+    assert flag.id not in [case.id for case in listed.cases]
+
+
+@pytest.mark.parametrize("kind", BY_PLATFORM)
+def test_reply_to_an_authority_that_did_not_flag(
+    exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
+) -> None:
+    letter = exchange.world.voices["telegram"].says(a_body(kind), flag, recipient="bssn")
+    untouched.refuses("telegram", letter, Reason.WRONG_RECIPIENT, case=flag)
+
+
+@pytest.mark.parametrize("kind", [Kind.WITHDRAWAL, Kind.CORRESPONDENCE])
+def test_authoritys_reply_to_another_platform(
+    exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
+) -> None:
+    letter = exchange.world.voices["kominfo"].says(a_body(kind), flag, recipient="whatsapp")
+    untouched.refuses("kominfo", letter, Reason.WRONG_RECIPIENT, case=flag)
+
+
+async def test_authority_that_has_become_a_platform_does_not_decide_its_own_flag(small_world: World) -> None:
+    """The two sides of a case are what they were when it was opened."""
+    directory = small_world.directory
+    flag = small_world.voices["kominfo"].says(a_flag(), "telegram")
+    async with serving(small_world) as exchange:
+        await exchange.submit("kominfo", flag)
+        swapped = changed(changed(directory, "kominfo", role=Role.PLATFORM), "telegram", role=Role.AUTHORITY)
+        small_world.write_directory(directory_toml(replace(swapped, accreditations=())))
+        exchange.directory.reload()
+        exchange.directory.reload()
+        decision = small_world.voices["kominfo"].says(a_decision(), flag)
+        assert (await exchange.refused("kominfo", decision)).reason is Reason.NOT_A_PARTY
+        assert exchange.size() == 1
+
+
+# About the wrong targets.
+
+
+def test_decision_that_leaves_a_target_out(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["telegram"].says(a_decision(1), flag)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"decision.targets": "leave out the open targets 2"}
+
+
+def test_decision_that_names_a_target_twice(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    def alter(it: statement_pb2.Statement) -> None:
+        it.decision.targets[1].target = 1
+
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag, alter=alter)
+    refusal = untouched.refuses("telegram", letter, Reason.STATEMENT_INVALID, case=flag)
+    assert refusal.violations == {"decision.targets": "name one target twice"}
+
+
+def test_decision_that_names_a_target_that_is_not_there(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2, 3), flag)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"decision.targets": "name what is no target here, or none any more: 3"}
+
+
+@pytest.mark.parametrize("target", [0, 1001, 2**32 - 1])
+def test_decision_that_names_a_target_that_no_flag_can_have(
+    exchange: Running, untouched: Untouched, flag: Letter, target: int
+) -> None:
+    def alter(it: statement_pb2.Statement) -> None:
+        it.decision.targets[1].target = target
+
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag, alter=alter)
+    refusal = untouched.refuses("telegram", letter, Reason.STATEMENT_INVALID, case=flag)
+    assert list(refusal.violations) == ["decision.targets[1].target"]
+
+
+def test_decision_on_a_target_that_was_withdrawn(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["kominfo"].says(a_withdrawal(2), flag)
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag)
+    untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    exchange["telegram"].says(a_decision(1), flag)
+
+
+def test_question_about_a_target_that_is_not_there(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["telegram"].says(a_clarification_request(a_question(1), a_question(3)), flag)
+    untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+
+
+def test_withdrawal_of_a_target_that_is_not_there(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["kominfo"].says(a_withdrawal(1, 3), flag)
+    untouched.refuses("kominfo", letter, Reason.TARGETS_MISMATCH, case=flag)
+
+
+def test_withdrawal_of_one_target_twice(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["kominfo"].says(a_withdrawal(1), flag)
+    letter = exchange.world.voices["kominfo"].says(a_withdrawal(1), flag)
+    untouched.refuses("kominfo", letter, Reason.TARGETS_MISMATCH, case=flag)
+
+
+def test_refusal_of_a_target_without_a_reason(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    def alter(it: statement_pb2.Statement) -> None:
+        it.decision.targets[1].ClearField("refusal")
+        it.decision.targets[1].ClearField("explanation")
+
+    body = a_decision(1, a_target_decision(2, Outcome.NO_ACTION))
+    letter = exchange.world.voices["telegram"].says(body, flag, alter=alter)
+    refusal = untouched.refuses("telegram", letter, Reason.STATEMENT_INVALID, case=flag)
+    assert set(refusal.violations) == {"decision.targets[1].refusal", "decision.targets[1].explanation"}
+
+
+# Too late, or out of turn.
+
+
+def test_second_decision(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["telegram"].says(a_decision(1, 2), flag)
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag)
+    refusal = untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    assert dict(refusal.info.metadata) == {
+        "state": "DECIDED",
+        "move": "decision",
+        "legal": "correspondence by authority, correspondence by platform",
+    }
+
+
+def test_two_decisions_at_once_of_which_one_is_refused(exchange: Running, flag: Letter) -> None:
+    voice = exchange.world.voices["telegram"]
+    envelopes = [voice.says(a_decision(1, 2), flag).envelope for _ in range(2)]
+    results = exchange["telegram"].call("SubmitResponses", envelopes=envelopes).results
+    assert [one.WhichOneof("result") for one in results] == ["receipt", "error"]
+    assert len(exchange["telegram"].case(flag).statements) == 2
+
+
+def test_decision_after_withdrawal(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["kominfo"].says(a_withdrawal(), flag)
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag)
+    refusal = untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    assert refusal.info.metadata["state"] == "WITHDRAWN"
+
+
+@pytest.mark.parametrize("targets", [(), (1,), (1, 2)], ids=["all", "one", "each"])
+def test_withdrawal_of_decided_targets(
+    exchange: Running, untouched: Untouched, flag: Letter, targets: tuple[int, ...]
+) -> None:
+    exchange["telegram"].says(a_decision(1, 2), flag)
+    letter = exchange.world.voices["kominfo"].says(a_withdrawal(*targets), flag)
+    untouched.refuses("kominfo", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+@pytest.mark.parametrize("first", LEVELS)
+@pytest.mark.parametrize("second", LEVELS)
+def test_acknowledgement_that_goes_back_a_level_or_stays(
+    exchange: Running, untouched: Untouched, flag: Letter, first: AcknowledgementLevel, second: AcknowledgementLevel
+) -> None:
+    exchange["telegram"].says(an_acknowledgement(first), flag)
+    letter = exchange.world.voices["telegram"].says(an_acknowledgement(second), flag)
+    if second > first:
+        exchange["telegram"].submit(letter)
+        assert state(exchange, flag) is CaseState.UNDER_REVIEW
+    else:
+        untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_second_question_while_one_is_open(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    exchange["telegram"].says(a_clarification_request(), flag)
+    letter = exchange.world.voices["telegram"].says(a_clarification_request(), flag)
+    untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_answer_that_nobody_asked_for(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["kominfo"].says(a_clarification_answer(), flag)
+    untouched.refuses("kominfo", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_second_answer_to_one_question(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    question = exchange["telegram"].says(a_clarification_request(), flag)
+    exchange["kominfo"].says(a_clarification_answer(), question)
+    letter = exchange.world.voices["kominfo"].says(a_clarification_answer(), question)
+    untouched.refuses("kominfo", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_correspondence_is_welcome_even_after_the_decision(exchange: Running, flag: Letter) -> None:
+    decision = exchange["telegram"].says(a_decision(1, 2), flag)
+    exchange["kominfo"].says(a_correspondence(), decision)
+    assert state(exchange, flag) is CaseState.DECIDED
+
+
+# Drills.
+
+
+@pytest.mark.parametrize("kind", BY_PLATFORM)
+def test_drill_answered_with_a_real_statement(exchange: Running, untouched: Untouched, kind: Kind) -> None:
+    drill = exchange["kominfo"].says(a_flag(), "telegram", test=True)
+    letter = exchange.world.voices["telegram"].says(a_body(kind), drill)
+    untouched.refuses("telegram", letter, Reason.TEST_MARKER_MISMATCH, case=drill)
+
+
+@pytest.mark.parametrize("kind", BY_PLATFORM)
+def test_real_flag_answered_with_a_drill(exchange: Running, untouched: Untouched, flag: Letter, kind: Kind) -> None:
+    letter = exchange.world.voices["telegram"].says(a_body(kind), flag, test=True)
+    untouched.refuses("telegram", letter, Reason.TEST_MARKER_MISMATCH, case=flag)
+
+
+def test_drill_is_never_listed_among_real_cases(exchange: Running) -> None:
+    drill = exchange["kominfo"].says(a_flag(), "telegram", test=True)
+    for organisation in ("kominfo", "telegram"):
+        real = exchange[organisation].call("ListCases", page_size=500).cases
+        drills = exchange[organisation].call("ListCases", page_size=500, test=True).cases
+        assert drill.id not in [case.id for case in real]
+        assert drill.id in [case.id for case in drills]
+        assert all(case.test for case in drills)
+        assert not any(case.test for case in real)
+
+
+# Wrong doors.
+
+
+@pytest.mark.parametrize(
+    "method", sorted({"Acknowledge", "RequestClarification", "SendCorrespondence", "SubmitFlag", "WithdrawFlag"})
+)
+def test_decision_sent_to_the_wrong_method(exchange: Running, untouched: Untouched, flag: Letter, method: str) -> None:
+    letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag)
+    untouched.refuses("telegram", letter, Reason.KIND_MISMATCH, method=method, case=flag)
+
+
+@pytest.mark.parametrize(("method", "kind"), [("SubmitFlags", Kind.DECISION), ("SubmitResponses", Kind.WITHDRAWAL)])
+def test_statement_sent_in_the_other_sides_batch(
+    exchange: Running, untouched: Untouched, flag: Letter, method: str, kind: Kind
+) -> None:
+    letter = exchange.world.voices[speaker(kind)].says(a_body(kind), flag)
+    head = exchange["operator"].head()
+    (result,) = exchange[speaker(kind)].call(method, METHODS[method](envelopes=[letter.envelope])).results
+    assert Reason.KIND_MISMATCH in str(result.error)
+    assert exchange["operator"].head() == head
