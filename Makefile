@@ -17,7 +17,8 @@ RUNTIME := $(VENV)/runtime-$(VERSION)
 DEV := $(VENV)/dev-$(VERSION)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCAL := --no-deps --no-build-isolation --editable client --editable server
-PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+# Extras stay in the pins: pip before 23.3 takes no hash of `coverage` for what a package asks as `coverage[toml]`.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 	--no-emit-package panji --no-emit-package panji-server --custom-compile-command 'make pins' $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help

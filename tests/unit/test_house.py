@@ -105,9 +105,9 @@ def test_ci_calls_what_a_person_calls() -> None:
 def test_every_pin_has_hashes_and_names_no_index(pins: Path) -> None:
     text = re.sub(r"^#.*\n", "", pins.read_text(), flags=re.MULTILINE)
     for entry in re.split(r"\n(?=\S)", text.strip()):
-        assert re.match(r"^[\w.-]+==[\w.]+( ; [^\\]+)? \\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry + "\n"), (
-            entry
-        )
+        assert re.match(
+            r"^[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; [^\\]+)? \\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry + "\n"
+        ), entry
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)
@@ -196,5 +196,5 @@ def settings(project: str) -> dict[str, Any]:
 
 
 def versions(pins: Path) -> dict[str, Version]:
-    found = re.findall(r"^([\w.-]+)==([\w.]+)", pins.read_text(), re.MULTILINE)
+    found = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([\w.]+)", pins.read_text(), re.MULTILINE)
     return {canonicalize_name(name): Version(version) for name, version in found}

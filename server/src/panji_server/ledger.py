@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 MAX_GROUP = 200
 """Statements that one commit takes at most; the event loop does nothing else while they are admitted and written."""
 COMPANY_SECONDS = 0.002
-"""When the commit before was shared, the next one waits so long for company, again as long as somebody comes. Alone,
-nobody waits."""
+"""When the commit before was shared, the next one waits so long for company, again as long as somebody comes, until as
+many are there as shared that one: callers come back once they are answered. Alone, nobody waits."""
 LONGEST_COMPANY_SECONDS = 0.016
 """How long a commit waits for company at most."""
 _RETRY = timedelta(seconds=1)
@@ -142,16 +142,16 @@ class Ledger:
         self._writer.shutdown()
 
     async def _run(self) -> None:
-        shared = False
+        company = 0
         while self._closed is None or self._queue:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            if shared:
-                await self._company()
+            if company > 1:
+                await self._company(company)
             group = self._take()
-            shared = len(group) > 1
+            company = len(group)
             try:
                 answers = await self._commit(group)
                 self._on_commit(
@@ -177,10 +177,11 @@ class Ledger:
                 else:
                     submission.answer.set_result(outcomes)
 
-    async def _company(self) -> None:
+    async def _company(self, expected: int) -> None:
+        """Waits until as many have come as shared the commit before, or nobody comes any more."""
         latest = asyncio.get_running_loop().time() + LONGEST_COMPANY_SECONDS
         before = 0
-        while before < self._queued < MAX_GROUP and self._closed is None:
+        while before < self._queued < MAX_GROUP and len(self._queue) < expected and self._closed is None:
             if asyncio.get_running_loop().time() > latest:
                 return
             before = self._queued

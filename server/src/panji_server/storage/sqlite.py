@@ -78,7 +78,10 @@ _CHUNK = 512
 _ROWS_AT_ONCE = 64
 """Rows of one INSERT; the widest has 13 columns, and SQLite binds 32,766 values."""
 _BUSY_SECONDS = 30.0
-_COMMITS_A_CHECKPOINT = 64
+_COMMITS_A_CHECKPOINT = 512
+_ROWS_A_CHECKPOINT = 8192
+"""What comes first. Two or three commits feel each move of the write-ahead log, so they are rare, and what waits to be
+moved stays in the tens of megabytes."""
 
 
 class SQLiteStorage(Storage):
@@ -96,7 +99,7 @@ class SQLiteStorage(Storage):
         self._lock = threading.Lock()
         self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
         self._checkpoint: Future[None] | None = None
-        self._commits = 0
+        self._commits = self._rows = 0
         try:
             with _translated():
                 self._migrate(self._connection())
@@ -110,23 +113,28 @@ class SQLiteStorage(Storage):
         with _translated():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield _SQLiteAppend(connection)
+                append = _SQLiteAppend(connection)
+                yield append
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
-        self._tidy()
+        self._tidy(append.stored)
 
-    def _tidy(self) -> None:
+    def _tidy(self, rows: int) -> None:
         """Moves the write-ahead log into the database now and then, beside the commits.
 
         SQLite would do it within a commit, whose sender would wait for it.
         """
         self._commits += 1
-        if self._commits % _COMMITS_A_CHECKPOINT or (self._checkpoint and not self._checkpoint.done()):
+        self._rows += rows
+        if self._commits < _COMMITS_A_CHECKPOINT and self._rows < _ROWS_A_CHECKPOINT:
+            return
+        if self._checkpoint and not self._checkpoint.done():
             return
         if self._checkpoint:
             self._checkpoint.result()  # a disk that failed there must not be trusted with the next commit
+        self._commits = self._rows = 0
         self._checkpoint = self._checkpointer.submit(self._move_log)
 
     def _move_log(self) -> None:
@@ -270,6 +278,7 @@ class SQLiteStorage(Storage):
 class _SQLiteAppend(Append):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.stored = 0
 
     def head(self) -> Head:
         with _reading():
@@ -306,6 +315,7 @@ class _SQLiteAppend(Append):
         return self._connection.execute(query, (case_index, digest)).fetchone() is not None
 
     def store(self, commit: Commit) -> None:
+        self.stored += len(commit.rows)
         received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
         self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [_record(row) for row in commit.rows])
         self._insert(
