@@ -86,7 +86,7 @@ def sequence(
     if not group.rows:
         return Sequenced([one for one in drafts if not isinstance(one, Row)], None)
     # One extension of the tree, one checkpoint, one signature for the whole group.
-    leaves = [leaf_hash(Entry(row.kind, row.received_at, group.commitment(row)).encode()) for row in group.rows]
+    leaves = [leaf_hash(Entry(row.kind, row.received_at, row.commitment).encode()) for row in group.rows]
     extension = head.frontier.extend(leaves)
     checkpoint = Checkpoint(signer.verifier.name, extension.frontier.size, extension.root())
     signed = sign_checkpoint(checkpoint, signer)
@@ -135,7 +135,7 @@ def _with_size(row: Row, size: int) -> Row:
     # Written out: dataclasses.replace costs several times as much, and this runs once a statement.
     return Row(
         row.index, row.id, row.kind, row.sender, row.recipient, row.sequence, row.case_index, row.received_at,
-        row.salt, row.digest, size, row.envelope,
+        row.salt, row.digest, row.commitment, size, row.envelope,
     )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ class _Group:
         number = self._sequences[statement.recipient] + 1
         row = Row(
             self._next, statement.id, statement.kind.value, statement.sender, statement.recipient, number, case_index,
-            received_at, salt, item.digest, 0, item.envelope,
+            received_at, salt, item.digest, commit(salt, item.digest, statement.recipient, number), 0, item.envelope,
         )  # fmt: skip
         self._next += 1
         self._latest = received_at
@@ -201,8 +201,3 @@ class _Group:
                 Reason.REPLY_TARGET_UNKNOWN, "no statement of this case has the digest that in_reply_to names"
             )
         return case_index, cases.apply(case, statement, digest, received_at)
-
-    @staticmethod
-    def commitment(row: Row) -> bytes:
-        """What the log entry says of a statement."""
-        return commit(row.salt, row.digest, row.recipient, row.sequence)

@@ -12,11 +12,13 @@ clarification_request    platform   SUBMITTED, RECEIVED, UNDER_REVIEW           
 clarification_answer     authority  CLARIFICATION_REQUESTED                         RECEIVED or UNDER_REVIEW, as before
 decision                 platform   SUBMITTED … CLARIFICATION_REQUESTED             DECIDED
 withdrawal               authority  SUBMITTED … CLARIFICATION_REQUESTED             WITHDRAWN when no target is left
-correspondence           either     any                                             the same
+correspondence           either     any but ERASED                                  the same
+deadline_missed          operator   SUBMITTED                                       the same, and late
+erasure                  operator   any                                             ERASED
 =======================  =========  ==============================================  ===================================
 
-A platform that asks has, by asking, received the flag. State is kept per target: OPEN until decided (ACTIONED or
-REFUSED) or WITHDRAWN.
+A platform that asks has, by asking, received the flag. The operator's statements come twice, once to each side, and the
+second changes nothing more. State is kept per target: OPEN until decided (ACTIONED or REFUSED) or WITHDRAWN.
 """
 
 from __future__ import annotations
@@ -28,12 +30,15 @@ from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
     ClarificationRequest,
+    DeadlineMissed,
     Decision,
+    Erasure,
     Flag,
     Statement,
     Withdrawal,
 )
 from panji.core.vocabulary import (
+    OPENING,
     AcknowledgementLevel,
     CaseState,
     Category,
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _OPEN = frozenset({CaseState.SUBMITTED, CaseState.RECEIVED, CaseState.UNDER_REVIEW, CaseState.CLARIFICATION_REQUESTED})
+_ANY = frozenset(CaseState) - {CaseState.UNSPECIFIED}
 _UNASKED = _OPEN - {CaseState.CLARIFICATION_REQUESTED}
 
 MOVES: dict[Kind, tuple[frozenset[Role], frozenset[CaseState]]] = {
@@ -62,10 +68,13 @@ MOVES: dict[Kind, tuple[frozenset[Role], frozenset[CaseState]]] = {
     Kind.CLARIFICATION_ANSWER: (frozenset({Role.AUTHORITY}), frozenset({CaseState.CLARIFICATION_REQUESTED})),
     Kind.DECISION: (frozenset({Role.PLATFORM}), _OPEN),
     Kind.WITHDRAWAL: (frozenset({Role.AUTHORITY}), _OPEN),
-    Kind.CORRESPONDENCE: (frozenset({Role.AUTHORITY, Role.PLATFORM}), frozenset(CaseState) - {CaseState.UNSPECIFIED}),
+    Kind.CORRESPONDENCE: (frozenset({Role.AUTHORITY, Role.PLATFORM}), _ANY - {CaseState.ERASED}),
+    Kind.DEADLINE_MISSED: (frozenset({Role.OPERATOR}), frozenset({CaseState.SUBMITTED})),
+    Kind.ERASURE: (frozenset({Role.OPERATOR}), _ANY),
 }
 """Who may say what while the case is in which state. The table above is this one in words."""
 
+_SIDES = {(True, False): Role.AUTHORITY, (False, True): Role.PLATFORM}
 _SHOWN = 20  # positions in an error's text
 _REFUSALS = frozenset({Outcome.NO_ACTION, Outcome.NOT_FOUND})
 _LEVEL_OF = {
@@ -109,6 +118,8 @@ class Case:
     """How far the platform said it had got; kept through clarifications."""
     open_question: bytes = b""
     """SHA-256 of the envelope of the clarification request that waits for an answer, or empty."""
+    overdue_since: datetime | None = None
+    """When the acknowledgement was due that had not come, as the exchange stated."""
 
 
 def open_case(flag: Statement, digest: bytes, received_at: datetime) -> Case:
@@ -143,7 +154,7 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
     """Returns the case after a reply.
 
     That ``reply.in_reply_to`` names a statement of this case is for the caller to know; which of them it must name is
-    checked here.
+    checked here. So is that a sender who is no side of the case is the exchange's operator.
 
     Args:
         case: The case before.
@@ -156,15 +167,16 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
             TARGETS_MISMATCH. The case is untouched.
         TypeError: A flag is no reply.
     """
-    if reply.kind is Kind.FLAG:
-        raise TypeError("a flag is no reply")
+    if reply.kind in OPENING:
+        raise TypeError(f"a {reply.kind} is no reply")
     # 1 Is it said by a side of this case that may say it? Stops answers in another platform's name.
     roles, states = MOVES[reply.kind]
-    said_by = Role.AUTHORITY if reply.sender == case.authority else Role.PLATFORM
-    if reply.sender not in {case.authority, case.platform} or said_by not in roles:
+    said_by = _SIDES.get((reply.sender == case.authority, reply.sender == case.platform), Role.OPERATOR)
+    if said_by not in roles:
         raise RefusedError(Reason.NOT_A_PARTY, f"this side of the case makes no {reply.kind}")
     # 2 To the other side? Stops a reply that its addressee would never see.
-    if reply.recipient != (case.platform if said_by is Role.AUTHORITY else case.authority):
+    addressees = {case.authority, case.platform} - {reply.sender}
+    if reply.recipient not in addressees:
         raise RefusedError(Reason.WRONG_RECIPIENT, "a reply is addressed to the other side of the case")
     # 3 A drill for a drill? Stops an exercise from deciding a real case.
     if reply.test != case.test:
@@ -191,7 +203,7 @@ def _illegal(case: Case, kind: Kind) -> RefusedError:
     )
 
 
-def _changed(case: Case, reply: Statement, digest: bytes) -> Case:
+def _changed(case: Case, reply: Statement, digest: bytes) -> Case:  # noqa: PLR0911 - a table
     match reply.body:
         case Acknowledgement(level=level):
             _must_answer(reply, case.flag_digest, "the flag")
@@ -212,6 +224,14 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:
         case Withdrawal(targets=targets):
             _must_answer(reply, case.flag_digest, "the flag")
             return _withdrawn(case, targets)
+        case DeadlineMissed(due_at=due_at):
+            _must_answer(reply, case.flag_digest, "the flag")
+            if case.overdue_since not in {None, due_at}:
+                raise _illegal(case, reply.kind)
+            return replace(case, overdue_since=due_at)
+        case Erasure():
+            _must_answer(reply, case.flag_digest, "the flag")
+            return replace(case, state=CaseState.ERASED, open_question=b"")
         case _:  # correspondence changes nothing
             return case
 

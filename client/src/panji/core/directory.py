@@ -44,6 +44,8 @@ class KeyRecord:
     valid_from: datetime
     valid_until: datetime | None = None
     """The first instant at which it no longer counts; revoking a key sets this."""
+    automatic: bool = False
+    """Held by a machine that signs by itself, as the exchange's own: never one of two pairs of eyes."""
 
     def valid_at(self, instant: datetime) -> bool:
         """Whether a signature that was received at this instant counts."""
@@ -113,6 +115,11 @@ class Directory:
         """The statement keys of an organisation whose signatures count at an instant."""
         one = self.organisations.get(identifier)
         return tuple([record.key for record in one.keys if record.valid_at(at)]) if one else ()
+
+    def persons(self, identifier: str, at: datetime) -> tuple[PublicKey, ...]:
+        """Those of :meth:`keys` that persons hold."""
+        one = self.organisations.get(identifier)
+        return tuple([r.key for r in one.keys if r.valid_at(at) and not r.automatic]) if one else ()
 
     def accreditations_of(self, authority: str, platform: str, at: datetime) -> tuple[Accreditation, ...]:
         """The grants that let an authority flag to a platform at an instant."""
@@ -193,12 +200,11 @@ class _Reader:
         for spiffe in participants:
             if not SPIFFE_ID.fullmatch(spiffe):
                 self.violations.append(Violation(f"{at}.participants", "are SPIFFE ids (spiffe://domain/path)"))
-        threshold, suspended = entry.get("threshold", 1), entry.get("suspended", False)
+        threshold = entry.get("threshold", 1)
+        suspended = self.flag(f"{at}.suspended", entry.get("suspended", False))
         if type(threshold) is not int:
             self.violations.append(Violation(f"{at}.threshold", "is no whole number"))
             threshold = 1
-        if type(suspended) is not bool:
-            self.violations.append(Violation(f"{at}.suspended", "is neither true nor false"))
         self.no_more(at, entry, {"id", "name", "role", "key", "participants", "threshold", "suspended"})
         return Organisation(
             id=identifier,
@@ -207,15 +213,16 @@ class _Reader:
             keys=tuple(one for one in keys if one),
             participants=tuple(participants),
             threshold=threshold,
-            suspended=bool(suspended),
+            suspended=suspended,
         )
 
     def key(self, at: str, entry: dict[str, Any]) -> KeyRecord | None:
-        self.no_more(at, entry, {"spki", "valid_from", "valid_until"})
+        self.no_more(at, entry, {"spki", "valid_from", "valid_until", "automatic"})
         valid_from, valid_until = self.period(at, entry)
+        automatic = self.flag(f"{at}.automatic", entry.get("automatic", False))
         try:
             spki = base64.b64decode(self.text(f"{at}.spki", entry.get("spki")), validate=True)
-            return KeyRecord(PublicKey.from_spki(spki), valid_from, valid_until)
+            return KeyRecord(PublicKey.from_spki(spki), valid_from, valid_until, automatic)
         except (ValueError, PanjiError):
             self.violations.append(
                 Violation(f"{at}.spki", "is no base64 DER SubjectPublicKeyInfo of an Ed25519 or P-256 key")
@@ -250,6 +257,11 @@ class _Reader:
             return value
         self.violations.append(Violation(at, "is required, as text"))
         return ""
+
+    def flag(self, at: str, value: Any) -> bool:
+        if type(value) is not bool:
+            self.violations.append(Violation(at, "is neither true nor false"))
+        return bool(value)
 
     def texts(self, at: str, value: Any) -> list[str]:
         if isinstance(value, list) and all(isinstance(one, str) for one in value):

@@ -16,6 +16,7 @@ from panji.core.vocabulary import (
     AuthorityKind,
     AutomatedDecision,
     Category,
+    Deadline,
     Ground,
     HashAlgorithm,
     Instrument,
@@ -221,8 +222,45 @@ class Correspondence:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineMissed:
+    """The exchange's statement that a deadline passed in silence, and what it knows of the delivery."""
+
+    deadline: Deadline
+    due_at: datetime
+    delivered_at: datetime | None = None
+    delivered_to: str = ""
+    last_seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """The operator's statement that the content of a case is erased, as a law demands."""
+
+    legal_basis: LegalBasis
+    reasons: str
+    digests: tuple[bytes, ...]
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryRecord:
+    """The directory that is in force from this place of the log on."""
+
+    document: str
+
+
 Body: TypeAlias = (
-    Flag | Withdrawal | Acknowledgement | ClarificationRequest | ClarificationAnswer | Decision | Correspondence
+    Flag
+    | Withdrawal
+    | Acknowledgement
+    | ClarificationRequest
+    | ClarificationAnswer
+    | Decision
+    | Correspondence
+    | DeadlineMissed
+    | Erasure
+    | DirectoryRecord
 )
 
 KIND_OF: dict[type, Kind] = {
@@ -233,6 +271,9 @@ KIND_OF: dict[type, Kind] = {
     ClarificationAnswer: Kind.CLARIFICATION_ANSWER,
     Decision: Kind.DECISION,
     Correspondence: Kind.CORRESPONDENCE,
+    DeadlineMissed: Kind.DEADLINE_MISSED,
+    Erasure: Kind.ERASURE,
+    DirectoryRecord: Kind.DIRECTORY_RECORD,
 }
 """The kind of statement that each body makes."""
 

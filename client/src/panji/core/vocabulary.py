@@ -304,6 +304,14 @@ class CaseState(IntEnum):
     CLARIFICATION_REQUESTED = 4
     DECIDED = 5
     WITHDRAWN = 6
+    ERASED = 7
+
+
+class Deadline(IntEnum):
+    """Which answer a deadline is for."""
+
+    UNSPECIFIED = 0
+    ACKNOWLEDGED = 1
 
 
 class Kind(StrEnum):
@@ -316,6 +324,9 @@ class Kind(StrEnum):
     CLARIFICATION_ANSWER = "clarification_answer"
     DECISION = "decision"
     CORRESPONDENCE = "correspondence"
+    DEADLINE_MISSED = "deadline_missed"
+    ERASURE = "erasure"
+    DIRECTORY_RECORD = "directory_record"
 
 
 class Role(StrEnum):
@@ -325,6 +336,13 @@ class Role(StrEnum):
     PLATFORM = "platform"
     OPERATOR = "operator"
 
+
+BY_THE_OPERATOR = frozenset({Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD})
+"""What the operator of an exchange says, through the exchange or in person; no side of a case may say it."""
+OPENING = frozenset({Kind.FLAG, Kind.DIRECTORY_RECORD})
+"""Statements that answer nothing."""
+FOUR_EYES = frozenset({Kind.ERASURE})
+"""Statements that need the signatures of two persons, whatever the organisation's own threshold is."""
 
 BINDING = frozenset(
     {

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanji/v1/log_service.proto\x12\x08panji.v1\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"7\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"K\n\x19GetInclusionProofResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\">\n\x1bGetConsistencyProofResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\x12\x10\n\x08new_size\x18\x02 \x01(\x04\x32\xa0\x02\n\nLogService\x12P\n\rGetCheckpoint\x12\x1e.panji.v1.GetCheckpointRequest\x1a\x1f.panji.v1.GetCheckpointResponse\x12\\\n\x11GetInclusionProof\x12\".panji.v1.GetInclusionProofRequest\x1a#.panji.v1.GetInclusionProofResponse\x12\x62\n\x13GetConsistencyProof\x12$.panji.v1.GetConsistencyProofRequest\x1a%.panji.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apanji/v1/log_service.proto\x12\x08panji.v1\"\x16\n\x14GetCheckpointRequest\"=\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x10\n\x08\x63osigned\x18\x02 \x01(\t\"7\n\x18GetInclusionProofRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"K\n\x19GetInclusionProofResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"@\n\x1aGetConsistencyProofRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\">\n\x1bGetConsistencyProofResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"B\n\x1bGetConsistencyProofsRequest\x12\x11\n\told_sizes\x18\x01 \x03(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"\\\n\x1cGetConsistencyProofsResponse\x12*\n\x06proofs\x18\x01 \x03(\x0b\x32\x1a.panji.v1.ConsistencyProof\x12\x10\n\x08new_size\x18\x02 \x01(\x04\"\"\n\x10\x43onsistencyProof\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"=\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"\x1f\n\x0fGetTileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"5\n\x15GetEntryBundleRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05width\x18\x02 \x01(\r\"&\n\x16GetEntryBundleResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\x9c\x04\n\nLogService\x12P\n\rGetCheckpoint\x12\x1e.panji.v1.GetCheckpointRequest\x1a\x1f.panji.v1.GetCheckpointResponse\x12\\\n\x11GetInclusionProof\x12\".panji.v1.GetInclusionProofRequest\x1a#.panji.v1.GetInclusionProofResponse\x12\x62\n\x13GetConsistencyProof\x12$.panji.v1.GetConsistencyProofRequest\x1a%.panji.v1.GetConsistencyProofResponse\x12\x65\n\x14GetConsistencyProofs\x12%.panji.v1.GetConsistencyProofsRequest\x1a&.panji.v1.GetConsistencyProofsResponse\x12>\n\x07GetTile\x12\x18.panji.v1.GetTileRequest\x1a\x19.panji.v1.GetTileResponse\x12S\n\x0eGetEntryBundle\x12\x1f.panji.v1.GetEntryBundleRequest\x1a .panji.v1.GetEntryBundleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=40
   _globals['_GETCHECKPOINTREQUEST']._serialized_end=62
   _globals['_GETCHECKPOINTRESPONSE']._serialized_start=64
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=107
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=109
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=164
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=166
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=241
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=243
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=307
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=309
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=371
-  _globals['_LOGSERVICE']._serialized_start=374
-  _globals['_LOGSERVICE']._serialized_end=662
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=125
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=127
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=182
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=184
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=259
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=261
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=325
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=327
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=389
+  _globals['_GETCONSISTENCYPROOFSREQUEST']._serialized_start=391
+  _globals['_GETCONSISTENCYPROOFSREQUEST']._serialized_end=457
+  _globals['_GETCONSISTENCYPROOFSRESPONSE']._serialized_start=459
+  _globals['_GETCONSISTENCYPROOFSRESPONSE']._serialized_end=551
+  _globals['_CONSISTENCYPROOF']._serialized_start=553
+  _globals['_CONSISTENCYPROOF']._serialized_end=587
+  _globals['_GETTILEREQUEST']._serialized_start=589
+  _globals['_GETTILEREQUEST']._serialized_end=650
+  _globals['_GETTILERESPONSE']._serialized_start=652
+  _globals['_GETTILERESPONSE']._serialized_end=683
+  _globals['_GETENTRYBUNDLEREQUEST']._serialized_start=685
+  _globals['_GETENTRYBUNDLEREQUEST']._serialized_end=738
+  _globals['_GETENTRYBUNDLERESPONSE']._serialized_start=740
+  _globals['_GETENTRYBUNDLERESPONSE']._serialized_end=778
+  _globals['_LOGSERVICE']._serialized_start=781
+  _globals['_LOGSERVICE']._serialized_end=1321
 # @@protoc_insertion_point(module_scope)

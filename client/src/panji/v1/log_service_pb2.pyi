@@ -40,16 +40,22 @@ class GetCheckpointResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     CHECKPOINT_FIELD_NUMBER: builtins.int
+    COSIGNED_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """A C2SP tlog-checkpoint in a signed note. Empty while the log is."""
+    cosigned: builtins.str
+    """The newest checkpoint that enough witnesses have cosigned for the exchange's own policy, with their cosignatures
+    (C2SP tlog-cosignature). Empty while there is none, and where the exchange has no witnesses.
+    """
     def __init__(
         self,
         *,
         checkpoint: builtins.str = ...,
+        cosigned: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["checkpoint", b"checkpoint", "cosigned", b"cosigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,5 +160,171 @@ class GetConsistencyProofResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["new_size", b"new_size", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetConsistencyProofsRequest(message.Message):
+    """Asks for several consistency proofs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    OLD_SIZES_FIELD_NUMBER: builtins.int
+    NEW_SIZE_FIELD_NUMBER: builtins.int
+    new_size: builtins.int
+    """The newer size, at most the newest checkpoint's; 0 means that."""
+    @builtins.property
+    def old_sizes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The older sizes, 1 to 1,000 of them, none above the newer one."""
+
+    def __init__(
+        self,
+        *,
+        old_sizes: abc.Iterable[builtins.int] | None = ...,
+        new_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["new_size", b"new_size", "old_sizes", b"old_sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetConsistencyProofsResponse(message.Message):
+    """Several consistency proofs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROOFS_FIELD_NUMBER: builtins.int
+    NEW_SIZE_FIELD_NUMBER: builtins.int
+    new_size: builtins.int
+    """The newer size."""
+    @builtins.property
+    def proofs(self) -> containers.RepeatedCompositeFieldContainer[ConsistencyProof]:
+        """One for each older size, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        proofs: abc.Iterable[ConsistencyProof] | None = ...,
+        new_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["new_size", b"new_size", "proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ConsistencyProof(message.Message):
+    """One of several consistency proofs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HASHES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def hashes(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """In RFC 6962's order, 32 bytes each."""
+
+    def __init__(
+        self,
+        *,
+        hashes: abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["hashes", b"hashes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetTileRequest(message.Message):
+    """Asks for a tile."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    level: builtins.int
+    """Level of the tile, 0 to 63; tiles of level 0 hold leaf hashes, 256 of them."""
+    index: builtins.int
+    """Index of the tile within its level, from 0."""
+    width: builtins.int
+    """How many hashes it has: 1 to 255 for a partial tile; 0 means 256, a full one."""
+    def __init__(
+        self,
+        *,
+        level: builtins.int = ...,
+        index: builtins.int = ...,
+        width: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["index", b"index", "level", b"level", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetTileResponse(message.Message):
+    """A tile."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The hashes, one after the other, 32 bytes each."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetEntryBundleRequest(message.Message):
+    """Asks for a bundle of entries."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """Index of the bundle, from 0; each holds 256 entries."""
+    width: builtins.int
+    """How many entries it has: 1 to 255 for a partial bundle; 0 means 256, a full one."""
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        width: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["index", b"index", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetEntryBundleResponse(message.Message):
+    """A bundle of entries."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The entries, each behind its length as a big-endian 16-bit number."""
+    def __init__(
+        self,
+        *,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -50,6 +50,21 @@ class LogServiceStub:
                 request_serializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.GetConsistencyProofs = channel.unary_unary(
+                '/panji.v1.LogService/GetConsistencyProofs',
+                request_serializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsResponse.FromString,
+                _registered_method=True)
+        self.GetTile = channel.unary_unary(
+                '/panji.v1.LogService/GetTile',
+                request_serializer=panji_dot_v1_dot_log__service__pb2.GetTileRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_log__service__pb2.GetTileResponse.FromString,
+                _registered_method=True)
+        self.GetEntryBundle = channel.unary_unary(
+                '/panji.v1.LogService/GetEntryBundle',
+                request_serializer=panji_dot_v1_dot_log__service__pb2.GetEntryBundleRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_log__service__pb2.GetEntryBundleResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -83,6 +98,34 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsistencyProofs(self, request, context):
+        """Proofs that the trees of several sizes are prefixes of one tree: what a client asks for when statements with heads
+        of many sizes have come.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTile(self, request, context):
+        """One tile of the Merkle tree (C2SP tlog-tiles): the same bytes as over HTTP.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntryBundle(self, request, context):
+        """One bundle of log entries (C2SP tlog-tiles): the same bytes as over HTTP.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +143,21 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'GetConsistencyProofs': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProofs,
+                    request_deserializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsResponse.SerializeToString,
+            ),
+            'GetTile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTile,
+                    request_deserializer=panji_dot_v1_dot_log__service__pb2.GetTileRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_log__service__pb2.GetTileResponse.SerializeToString,
+            ),
+            'GetEntryBundle': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntryBundle,
+                    request_deserializer=panji_dot_v1_dot_log__service__pb2.GetEntryBundleRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_log__service__pb2.GetEntryBundleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +242,87 @@ class LogService:
             '/panji.v1.LogService/GetConsistencyProof',
             panji_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
             panji_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistencyProofs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.LogService/GetConsistencyProofs',
+            panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsRequest.SerializeToString,
+            panji_dot_v1_dot_log__service__pb2.GetConsistencyProofsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.LogService/GetTile',
+            panji_dot_v1_dot_log__service__pb2.GetTileRequest.SerializeToString,
+            panji_dot_v1_dot_log__service__pb2.GetTileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntryBundle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.LogService/GetEntryBundle',
+            panji_dot_v1_dot_log__service__pb2.GetEntryBundleRequest.SerializeToString,
+            panji_dot_v1_dot_log__service__pb2.GetEntryBundleResponse.FromString,
             options,
             channel_credentials,
             insecure,

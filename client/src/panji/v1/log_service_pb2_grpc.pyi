@@ -48,6 +48,22 @@ class LogServiceStub:
 
     Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE.
     """
+    GetConsistencyProofs: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofsRequest, _log_service_pb2.GetConsistencyProofsResponse]
+    """Proofs that the trees of several sizes are prefixes of one tree: what a client asks for when statements with heads
+    of many sizes have come.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+    """
+    GetTile: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetTileRequest, _log_service_pb2.GetTileResponse]
+    """One tile of the Merkle tree (C2SP tlog-tiles): the same bytes as over HTTP.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+    """
+    GetEntryBundle: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetEntryBundleRequest, _log_service_pb2.GetEntryBundleResponse]
+    """One bundle of log entries (C2SP tlog-tiles): the same bytes as over HTTP.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+    """
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -68,6 +84,22 @@ class LogServiceAsyncStub(LogServiceStub):
     """Proof that the tree of one size is a prefix of the tree of another (RFC 6962, section 2.1.2).
 
     Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE.
+    """
+    GetConsistencyProofs: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofsRequest, _log_service_pb2.GetConsistencyProofsResponse]  # type: ignore[assignment]
+    """Proofs that the trees of several sizes are prefixes of one tree: what a client asks for when statements with heads
+    of many sizes have come.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+    """
+    GetTile: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetTileRequest, _log_service_pb2.GetTileResponse]  # type: ignore[assignment]
+    """One tile of the Merkle tree (C2SP tlog-tiles): the same bytes as over HTTP.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+    """
+    GetEntryBundle: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetEntryBundleRequest, _log_service_pb2.GetEntryBundleResponse]  # type: ignore[assignment]
+    """One bundle of log entries (C2SP tlog-tiles): the same bytes as over HTTP.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
     """
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +136,40 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Proof that the tree of one size is a prefix of the tree of another (RFC 6962, section 2.1.2).
 
         Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConsistencyProofs(
+        self,
+        request: _log_service_pb2.GetConsistencyProofsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.GetConsistencyProofsResponse, _abc.Awaitable[_log_service_pb2.GetConsistencyProofsResponse]]:
+        """Proofs that the trees of several sizes are prefixes of one tree: what a client asks for when statements with heads
+        of many sizes have come.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTile(
+        self,
+        request: _log_service_pb2.GetTileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.GetTileResponse, _abc.Awaitable[_log_service_pb2.GetTileResponse]]:
+        """One tile of the Merkle tree (C2SP tlog-tiles): the same bytes as over HTTP.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEntryBundle(
+        self,
+        request: _log_service_pb2.GetEntryBundleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.GetEntryBundleResponse, _abc.Awaitable[_log_service_pb2.GetEntryBundleResponse]]:
+        """One bundle of log entries (C2SP tlog-tiles): the same bytes as over HTTP.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, REQUEST_INVALID.
         """
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panji/v1/receipt.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x01\n\x07Receipt\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04salt\x18\x06 \x01(\x0c\x12\r\n\x05index\x18\x07 \x01(\x04\x12\r\n\x05proof\x18\x08 \x03(\x0c\x12\x12\n\ncheckpoint\x18\t \x01(\t\"@\n\x08\x44\x65livery\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\"\n\x07receipt\x18\x02 \x01(\x0b\x32\x11.panji.v1.Receiptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16panji/v1/receipt.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x01\n\x07Receipt\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04salt\x18\x06 \x01(\x0c\x12\r\n\x05index\x18\x07 \x01(\x04\x12\r\n\x05proof\x18\x08 \x03(\x0c\x12\x12\n\ncheckpoint\x18\t \x01(\t\"y\n\x08\x44\x65livery\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\"\n\x07receipt\x18\x02 \x01(\x0b\x32\x11.panji.v1.Receipt\x12\x12\n\ncommitment\x18\x03 \x01(\x0c\x12#\n\x07\x65rasure\x18\x04 \x01(\x0b\x32\x12.panji.v1.Deliveryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIPT']._serialized_start=70
   _globals['_RECEIPT']._serialized_end=259
   _globals['_DELIVERY']._serialized_start=261
-  _globals['_DELIVERY']._serialized_end=325
+  _globals['_DELIVERY']._serialized_end=382
 # @@protoc_insertion_point(module_scope)

@@ -90,26 +90,40 @@ class Receipt(message.Message):
 
 @typing.final
 class Delivery(message.Message):
-    """A statement as it is delivered: the sender's exact bytes and the exchange's proof. The recipient verifies both itself."""
+    """A statement as it is delivered: the sender's exact bytes and the exchange's proof. The recipient verifies both itself.
+
+    Of a statement whose content was erased, `envelope` and the receipt's `salt` are empty. Its place is still proven: the
+    log entry is made of `commitment`, and `erasure` is the operator's signed and logged statement that names its digest.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: builtins.int
     RECEIPT_FIELD_NUMBER: builtins.int
+    COMMITMENT_FIELD_NUMBER: builtins.int
+    ERASURE_FIELD_NUMBER: builtins.int
     envelope: builtins.bytes
     """The exact bytes of the sender's panji.v1.Envelope."""
+    commitment: builtins.bytes
+    """The commitment in the log entry (32 bytes), where it can no longer be computed because the salt was erased."""
     @builtins.property
     def receipt(self) -> Receipt:
         """The receipt that the sender got for it."""
+
+    @builtins.property
+    def erasure(self) -> Delivery:
+        """The Erasure, where the content was erased."""
 
     def __init__(
         self,
         *,
         envelope: builtins.bytes = ...,
         receipt: Receipt | None = ...,
+        commitment: builtins.bytes = ...,
+        erasure: Delivery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["erasure", b"erasure", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["commitment", b"commitment", "envelope", b"envelope", "erasure", b"erasure", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from panji.v1 import vocabulary_pb2 as panji_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18panji/v1/statement.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19panji/v1/vocabulary.proto\"\xa7\x04\n\tStatement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12-\n\tissued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61se_id\x18\x06 \x01(\t\x12\x13\n\x0bin_reply_to\x18\x07 \x01(\x0c\x12\x0c\n\x04test\x18\x08 \x01(\x08\x12\x10\n\x08language\x18\t \x01(\t\x12\x1e\n\x04\x66lag\x18\x10 \x01(\x0b\x32\x0e.panji.v1.FlagH\x00\x12*\n\nwithdrawal\x18\x11 \x01(\x0b\x32\x14.panji.v1.WithdrawalH\x00\x12\x34\n\x0f\x61\x63knowledgement\x18\x12 \x01(\x0b\x32\x19.panji.v1.AcknowledgementH\x00\x12?\n\x15\x63larification_request\x18\x13 \x01(\x0b\x32\x1e.panji.v1.ClarificationRequestH\x00\x12=\n\x14\x63larification_answer\x18\x14 \x01(\x0b\x32\x1d.panji.v1.ClarificationAnswerH\x00\x12&\n\x08\x64\x65\x63ision\x18\x15 \x01(\x0b\x32\x12.panji.v1.DecisionH\x00\x12\x32\n\x0e\x63orrespondence\x18\x16 \x01(\x0b\x32\x18.panji.v1.CorrespondenceH\x00\x42\x06\n\x04\x62ody\"\xea\x05\n\x04\x46lag\x12(\n\ninstrument\x18\x01 \x01(\x0e\x32\x14.panji.v1.Instrument\x12$\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x12.panji.v1.Category\x12+\n\x0csub_category\x18\x03 \x01(\x0e\x32\x15.panji.v1.SubCategory\x12\"\n\x07urgency\x18\x04 \x01(\x0e\x32\x11.panji.v1.Urgency\x12)\n\x0blegal_basis\x18\x05 \x03(\x0b\x32\x14.panji.v1.LegalBasis\x12\x0f\n\x07reasons\x18\x06 \x01(\t\x12!\n\x07targets\x18\x07 \x03(\x0b\x32\x10.panji.v1.Target\x12\x34\n\x11requested_actions\x18\x08 \x03(\x0e\x32\x19.panji.v1.RequestedAction\x12\x15\n\rjurisdictions\x18\t \x03(\t\x12\x35\n\x11issuing_authority\x18\n \x01(\x0b\x32\x1a.panji.v1.IssuingAuthority\x12-\n\rdeciding_body\x18\x0b \x01(\x0b\x32\x16.panji.v1.DecidingBody\x12\x11\n\treference\x18\x0c \x01(\t\x12.\n\nrespond_by\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x08\x65vidence\x18\x0e \x03(\x0b\x32\x12.panji.v1.Evidence\x12\x12\n\ngood_faith\x18\x0f \x01(\x08\x12\x17\n\x0fproportionality\x18\x10 \x01(\t\x12\x0f\n\x07redress\x18\x11 \x01(\t\x12/\n\x0enon_disclosure\x18\x12 \x01(\x0b\x32\x17.panji.v1.NonDisclosure\x12.\n\nexpires_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05\x62\x61tch\x18\x14 \x01(\x0b\x32\x18.panji.v1.BatchReference\"@\n\nLegalBasis\x12\x14\n\x0cjurisdiction\x18\x01 \x01(\t\x12\x0b\n\x03law\x18\x02 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x03 \x01(\t\"\x99\x02\n\x06Target\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.panji.v1.TargetKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\x0e\n\x06handle\x18\x04 \x01(\t\x12\x19\n\x11parent_identifier\x18\x05 \x01(\t\x12/\n\x0bobserved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ontent_language\x18\x07 \x01(\t\x12\x14\n\x0clocator_note\x18\x08 \x01(\t\x12%\n\x06hashes\x18\t \x03(\x0b\x32\x15.panji.v1.ContentHash\x12\x17\n\x0fsnapshot_sha256\x18\n \x01(\x0c\"H\n\x0b\x43ontentHash\x12*\n\talgorithm\x18\x01 \x01(\x0e\x32\x17.panji.v1.HashAlgorithm\x12\r\n\x05value\x18\x02 \x01(\t\"n\n\x10IssuingAuthority\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.panji.v1.AuthorityKind\x12\x14\n\x0cjurisdiction\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontact\x18\x04 \x01(\t\"\x8c\x01\n\x0c\x44\x65\x63idingBody\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.panji.v1.AuthorityKind\x12\x17\n\x0f\x64ocument_number\x18\x03 \x01(\t\x12\x15\n\rdocument_date\x18\x04 \x01(\t\x12\x17\n\x0f\x64ocument_sha256\x18\x05 \x01(\x0c\"W\n\x08\x45vidence\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"J\n\rNonDisclosure\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\"V\n\x0e\x42\x61tchReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\r\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\".\n\nWithdrawal\x12\x0f\n\x07targets\x18\x01 \x03(\r\x12\x0f\n\x07reasons\x18\x02 \x01(\t\"j\n\x0f\x41\x63knowledgement\x12-\n\x05level\x18\x01 \x01(\x0e\x32\x1e.panji.v1.AcknowledgementLevel\x12\x1a\n\x12platform_reference\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"=\n\x14\x43larificationRequest\x12%\n\tquestions\x18\x01 \x03(\x0b\x32\x12.panji.v1.Question\"R\n\x08Question\x12\x0f\n\x07targets\x18\x01 \x03(\r\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.panji.v1.RefusalReason\x12\x0c\n\x04text\x18\x03 \x01(\t\"I\n\x13\x43larificationAnswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12$\n\x08\x65vidence\x18\x02 \x03(\x0b\x32\x12.panji.v1.Evidence\"_\n\x08\x44\x65\x63ision\x12)\n\x07targets\x18\x01 \x03(\x0b\x32\x18.panji.v1.TargetDecision\x12\x1a\n\x12platform_reference\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\xaf\x04\n\x0eTargetDecision\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.panji.v1.Outcome\x12 \n\x06ground\x18\x03 \x01(\x0e\x32\x10.panji.v1.Ground\x12(\n\x07refusal\x18\x04 \x01(\x0e\x32\x17.panji.v1.RefusalReason\x12\x14\n\x0clegal_ground\x18\x05 \x01(\t\x12\x14\n\x0cterms_clause\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bterritories\x18\t \x03(\t\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x12\x61utomated_decision\x18\x0b \x01(\x0e\x32\x1b.panji.v1.AutomatedDecision\x12\x34\n\x10user_notified_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x18user_not_notified_reason\x18\r \x01(\t\x12\x0f\n\x07redress\x18\x0e \x03(\t\x12\x32\n\x0epreserve_until\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64uplicate_of\x18\x10 \x01(\t\"/\n\x0e\x43orrespondence\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18panji/v1/statement.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19panji/v1/vocabulary.proto\"\xb9\x05\n\tStatement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12-\n\tissued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61se_id\x18\x06 \x01(\t\x12\x13\n\x0bin_reply_to\x18\x07 \x01(\x0c\x12\x0c\n\x04test\x18\x08 \x01(\x08\x12\x10\n\x08language\x18\t \x01(\t\x12\x1e\n\x04\x66lag\x18\x10 \x01(\x0b\x32\x0e.panji.v1.FlagH\x00\x12*\n\nwithdrawal\x18\x11 \x01(\x0b\x32\x14.panji.v1.WithdrawalH\x00\x12\x34\n\x0f\x61\x63knowledgement\x18\x12 \x01(\x0b\x32\x19.panji.v1.AcknowledgementH\x00\x12?\n\x15\x63larification_request\x18\x13 \x01(\x0b\x32\x1e.panji.v1.ClarificationRequestH\x00\x12=\n\x14\x63larification_answer\x18\x14 \x01(\x0b\x32\x1d.panji.v1.ClarificationAnswerH\x00\x12&\n\x08\x64\x65\x63ision\x18\x15 \x01(\x0b\x32\x12.panji.v1.DecisionH\x00\x12\x32\n\x0e\x63orrespondence\x18\x16 \x01(\x0b\x32\x18.panji.v1.CorrespondenceH\x00\x12\x33\n\x0f\x64\x65\x61\x64line_missed\x18\x17 \x01(\x0b\x32\x18.panji.v1.DeadlineMissedH\x00\x12$\n\x07\x65rasure\x18\x18 \x01(\x0b\x32\x11.panji.v1.ErasureH\x00\x12\x35\n\x10\x64irectory_record\x18\x19 \x01(\x0b\x32\x19.panji.v1.DirectoryRecordH\x00\x42\x06\n\x04\x62ody\"\xea\x05\n\x04\x46lag\x12(\n\ninstrument\x18\x01 \x01(\x0e\x32\x14.panji.v1.Instrument\x12$\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x12.panji.v1.Category\x12+\n\x0csub_category\x18\x03 \x01(\x0e\x32\x15.panji.v1.SubCategory\x12\"\n\x07urgency\x18\x04 \x01(\x0e\x32\x11.panji.v1.Urgency\x12)\n\x0blegal_basis\x18\x05 \x03(\x0b\x32\x14.panji.v1.LegalBasis\x12\x0f\n\x07reasons\x18\x06 \x01(\t\x12!\n\x07targets\x18\x07 \x03(\x0b\x32\x10.panji.v1.Target\x12\x34\n\x11requested_actions\x18\x08 \x03(\x0e\x32\x19.panji.v1.RequestedAction\x12\x15\n\rjurisdictions\x18\t \x03(\t\x12\x35\n\x11issuing_authority\x18\n \x01(\x0b\x32\x1a.panji.v1.IssuingAuthority\x12-\n\rdeciding_body\x18\x0b \x01(\x0b\x32\x16.panji.v1.DecidingBody\x12\x11\n\treference\x18\x0c \x01(\t\x12.\n\nrespond_by\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x08\x65vidence\x18\x0e \x03(\x0b\x32\x12.panji.v1.Evidence\x12\x12\n\ngood_faith\x18\x0f \x01(\x08\x12\x17\n\x0fproportionality\x18\x10 \x01(\t\x12\x0f\n\x07redress\x18\x11 \x01(\t\x12/\n\x0enon_disclosure\x18\x12 \x01(\x0b\x32\x17.panji.v1.NonDisclosure\x12.\n\nexpires_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05\x62\x61tch\x18\x14 \x01(\x0b\x32\x18.panji.v1.BatchReference\"@\n\nLegalBasis\x12\x14\n\x0cjurisdiction\x18\x01 \x01(\t\x12\x0b\n\x03law\x18\x02 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x03 \x01(\t\"\x99\x02\n\x06Target\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.panji.v1.TargetKind\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\x0e\n\x06handle\x18\x04 \x01(\t\x12\x19\n\x11parent_identifier\x18\x05 \x01(\t\x12/\n\x0bobserved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63ontent_language\x18\x07 \x01(\t\x12\x14\n\x0clocator_note\x18\x08 \x01(\t\x12%\n\x06hashes\x18\t \x03(\x0b\x32\x15.panji.v1.ContentHash\x12\x17\n\x0fsnapshot_sha256\x18\n \x01(\x0c\"H\n\x0b\x43ontentHash\x12*\n\talgorithm\x18\x01 \x01(\x0e\x32\x17.panji.v1.HashAlgorithm\x12\r\n\x05value\x18\x02 \x01(\t\"n\n\x10IssuingAuthority\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.panji.v1.AuthorityKind\x12\x14\n\x0cjurisdiction\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontact\x18\x04 \x01(\t\"\x8c\x01\n\x0c\x44\x65\x63idingBody\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.panji.v1.AuthorityKind\x12\x17\n\x0f\x64ocument_number\x18\x03 \x01(\t\x12\x15\n\rdocument_date\x18\x04 \x01(\t\x12\x17\n\x0f\x64ocument_sha256\x18\x05 \x01(\x0c\"W\n\x08\x45vidence\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"J\n\rNonDisclosure\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\"V\n\x0e\x42\x61tchReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\r\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x17\n\x0fmanifest_sha256\x18\x04 \x01(\x0c\".\n\nWithdrawal\x12\x0f\n\x07targets\x18\x01 \x03(\r\x12\x0f\n\x07reasons\x18\x02 \x01(\t\"j\n\x0f\x41\x63knowledgement\x12-\n\x05level\x18\x01 \x01(\x0e\x32\x1e.panji.v1.AcknowledgementLevel\x12\x1a\n\x12platform_reference\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"=\n\x14\x43larificationRequest\x12%\n\tquestions\x18\x01 \x03(\x0b\x32\x12.panji.v1.Question\"R\n\x08Question\x12\x0f\n\x07targets\x18\x01 \x03(\r\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.panji.v1.RefusalReason\x12\x0c\n\x04text\x18\x03 \x01(\t\"I\n\x13\x43larificationAnswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12$\n\x08\x65vidence\x18\x02 \x03(\x0b\x32\x12.panji.v1.Evidence\"_\n\x08\x44\x65\x63ision\x12)\n\x07targets\x18\x01 \x03(\x0b\x32\x18.panji.v1.TargetDecision\x12\x1a\n\x12platform_reference\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\xaf\x04\n\x0eTargetDecision\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.panji.v1.Outcome\x12 \n\x06ground\x18\x03 \x01(\x0e\x32\x10.panji.v1.Ground\x12(\n\x07refusal\x18\x04 \x01(\x0e\x32\x17.panji.v1.RefusalReason\x12\x14\n\x0clegal_ground\x18\x05 \x01(\t\x12\x14\n\x0cterms_clause\x18\x06 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bterritories\x18\t \x03(\t\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x12\x61utomated_decision\x18\x0b \x01(\x0e\x32\x1b.panji.v1.AutomatedDecision\x12\x34\n\x10user_notified_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x18user_not_notified_reason\x18\r \x01(\t\x12\x0f\n\x07redress\x18\x0e \x03(\t\x12\x32\n\x0epreserve_until\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64uplicate_of\x18\x10 \x01(\t\"/\n\x0e\x43orrespondence\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xdc\x01\n\x0e\x44\x65\x61\x64lineMissed\x12$\n\x08\x64\x65\x61\x64line\x18\x01 \x01(\x0e\x32\x12.panji.v1.Deadline\x12*\n\x06\x64ue_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65livered_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65livered_to\x18\x04 \x01(\t\x12\x30\n\x0clast_seen_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x07\x45rasure\x12)\n\x0blegal_basis\x18\x01 \x01(\x0b\x32\x14.panji.v1.LegalBasis\x12\x0f\n\x07reasons\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0f\n\x07\x64igests\x18\x04 \x03(\x0c\"#\n\x0f\x44irectoryRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,39 +34,45 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panji.v1.statement_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STATEMENT']._serialized_start=99
-  _globals['_STATEMENT']._serialized_end=650
-  _globals['_FLAG']._serialized_start=653
-  _globals['_FLAG']._serialized_end=1399
-  _globals['_LEGALBASIS']._serialized_start=1401
-  _globals['_LEGALBASIS']._serialized_end=1465
-  _globals['_TARGET']._serialized_start=1468
-  _globals['_TARGET']._serialized_end=1749
-  _globals['_CONTENTHASH']._serialized_start=1751
-  _globals['_CONTENTHASH']._serialized_end=1823
-  _globals['_ISSUINGAUTHORITY']._serialized_start=1825
-  _globals['_ISSUINGAUTHORITY']._serialized_end=1935
-  _globals['_DECIDINGBODY']._serialized_start=1938
-  _globals['_DECIDINGBODY']._serialized_end=2078
-  _globals['_EVIDENCE']._serialized_start=2080
-  _globals['_EVIDENCE']._serialized_end=2167
-  _globals['_NONDISCLOSURE']._serialized_start=2169
-  _globals['_NONDISCLOSURE']._serialized_end=2243
-  _globals['_BATCHREFERENCE']._serialized_start=2245
-  _globals['_BATCHREFERENCE']._serialized_end=2331
-  _globals['_WITHDRAWAL']._serialized_start=2333
-  _globals['_WITHDRAWAL']._serialized_end=2379
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=2381
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=2487
-  _globals['_CLARIFICATIONREQUEST']._serialized_start=2489
-  _globals['_CLARIFICATIONREQUEST']._serialized_end=2550
-  _globals['_QUESTION']._serialized_start=2552
-  _globals['_QUESTION']._serialized_end=2634
-  _globals['_CLARIFICATIONANSWER']._serialized_start=2636
-  _globals['_CLARIFICATIONANSWER']._serialized_end=2709
-  _globals['_DECISION']._serialized_start=2711
-  _globals['_DECISION']._serialized_end=2806
-  _globals['_TARGETDECISION']._serialized_start=2809
-  _globals['_TARGETDECISION']._serialized_end=3368
-  _globals['_CORRESPONDENCE']._serialized_start=3370
-  _globals['_CORRESPONDENCE']._serialized_end=3417
+  _globals['_STATEMENT']._serialized_end=796
+  _globals['_FLAG']._serialized_start=799
+  _globals['_FLAG']._serialized_end=1545
+  _globals['_LEGALBASIS']._serialized_start=1547
+  _globals['_LEGALBASIS']._serialized_end=1611
+  _globals['_TARGET']._serialized_start=1614
+  _globals['_TARGET']._serialized_end=1895
+  _globals['_CONTENTHASH']._serialized_start=1897
+  _globals['_CONTENTHASH']._serialized_end=1969
+  _globals['_ISSUINGAUTHORITY']._serialized_start=1971
+  _globals['_ISSUINGAUTHORITY']._serialized_end=2081
+  _globals['_DECIDINGBODY']._serialized_start=2084
+  _globals['_DECIDINGBODY']._serialized_end=2224
+  _globals['_EVIDENCE']._serialized_start=2226
+  _globals['_EVIDENCE']._serialized_end=2313
+  _globals['_NONDISCLOSURE']._serialized_start=2315
+  _globals['_NONDISCLOSURE']._serialized_end=2389
+  _globals['_BATCHREFERENCE']._serialized_start=2391
+  _globals['_BATCHREFERENCE']._serialized_end=2477
+  _globals['_WITHDRAWAL']._serialized_start=2479
+  _globals['_WITHDRAWAL']._serialized_end=2525
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=2527
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=2633
+  _globals['_CLARIFICATIONREQUEST']._serialized_start=2635
+  _globals['_CLARIFICATIONREQUEST']._serialized_end=2696
+  _globals['_QUESTION']._serialized_start=2698
+  _globals['_QUESTION']._serialized_end=2780
+  _globals['_CLARIFICATIONANSWER']._serialized_start=2782
+  _globals['_CLARIFICATIONANSWER']._serialized_end=2855
+  _globals['_DECISION']._serialized_start=2857
+  _globals['_DECISION']._serialized_end=2952
+  _globals['_TARGETDECISION']._serialized_start=2955
+  _globals['_TARGETDECISION']._serialized_end=3514
+  _globals['_CORRESPONDENCE']._serialized_start=3516
+  _globals['_CORRESPONDENCE']._serialized_end=3563
+  _globals['_DEADLINEMISSED']._serialized_start=3566
+  _globals['_DEADLINEMISSED']._serialized_end=3786
+  _globals['_ERASURE']._serialized_start=3788
+  _globals['_ERASURE']._serialized_end=3893
+  _globals['_DIRECTORYRECORD']._serialized_start=3895
+  _globals['_DIRECTORYRECORD']._serialized_end=3930
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,9 @@ class Statement(message.Message):
     CLARIFICATION_ANSWER_FIELD_NUMBER: builtins.int
     DECISION_FIELD_NUMBER: builtins.int
     CORRESPONDENCE_FIELD_NUMBER: builtins.int
+    DEADLINE_MISSED_FIELD_NUMBER: builtins.int
+    ERASURE_FIELD_NUMBER: builtins.int
+    DIRECTORY_RECORD_FIELD_NUMBER: builtins.int
     id: builtins.str
     """A UUIDv7 (RFC 9562) in its canonical lower-case text, chosen by the sender once. The same id with the same envelope
     returns the same receipt for ever; with another envelope it is refused (STATEMENT_ID_REUSED).
@@ -63,12 +66,12 @@ class Statement(message.Message):
     63 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends.
     """
     recipient: builtins.str
-    """The organisation that is spoken to; another than the sender."""
+    """The organisation that is spoken to; another than the sender, except in a DirectoryRecord."""
     case_id: builtins.str
-    """The id of the flag that opened the case. Empty in a flag, required in every reply."""
+    """The id of the flag that opened the case. Empty in a flag and a DirectoryRecord, required in every reply."""
     in_reply_to: builtins.bytes
     """SHA-256 of the exact envelope that this answers (32 bytes), which commits the reply to those very bytes. Empty in a
-    flag, required in every reply.
+    flag and a DirectoryRecord, required in every reply.
     """
     test: builtins.bool
     """A drill. Drills are answered with drills, counted apart, and never shown among real cases."""
@@ -108,6 +111,18 @@ class Statement(message.Message):
     def correspondence(self) -> Correspondence:
         """Anything else that belongs on the record. By either side."""
 
+    @builtins.property
+    def deadline_missed(self) -> DeadlineMissed:
+        """A deadline of the case has passed without the answer that it was for. By the exchange, to each side."""
+
+    @builtins.property
+    def erasure(self) -> Erasure:
+        """The content of the case is erased. By two persons of the operator, to each side."""
+
+    @builtins.property
+    def directory_record(self) -> DirectoryRecord:
+        """Who there is and with which keys, from here on. By the exchange, to its operator; readable by everyone."""
+
     def __init__(
         self,
         *,
@@ -127,12 +142,15 @@ class Statement(message.Message):
         clarification_answer: ClarificationAnswer | None = ...,
         decision: Decision | None = ...,
         correspondence: Correspondence | None = ...,
+        deadline_missed: DeadlineMissed | None = ...,
+        erasure: Erasure | None = ...,
+        directory_record: DirectoryRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "decision", b"decision", "flag", b"flag", "issued_at", b"issued_at", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "withdrawal", b"withdrawal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "decision", b"decision", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "recipient", b"recipient", "sender", b"sender", "test", b"test", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "recipient", b"recipient", "sender", b"sender", "test", b"test", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -814,5 +832,114 @@ class Correspondence(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["subject", b"subject", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeadlineMissed(message.Message):
+    """The exchange's statement that a deadline passed in silence. It says what the exchange knows of the delivery, so that
+    "it never arrived" and "nobody answered" are told apart. `in_reply_to` is the flag. Clocks are the exchange's.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEADLINE_FIELD_NUMBER: builtins.int
+    DUE_AT_FIELD_NUMBER: builtins.int
+    DELIVERED_AT_FIELD_NUMBER: builtins.int
+    DELIVERED_TO_FIELD_NUMBER: builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: builtins.int
+    deadline: vocabulary_pb2.Deadline.ValueType
+    """Which answer was due. Required."""
+    delivered_to: builtins.str
+    """The participant that fetched it, a SPIFFE id. Given with `delivered_at`, and only with it."""
+    @builtins.property
+    def due_at(self) -> timestamp_pb2.Timestamp:
+        """When it was due: the first instant at which it was late. Required."""
+
+    @builtins.property
+    def delivered_at(self) -> timestamp_pb2.Timestamp:
+        """When the platform's participant first fetched the flag: the exchange had handed it over on an authenticated
+        connection. Absent: it was never fetched.
+        """
+
+    @builtins.property
+    def last_seen_at(self) -> timestamp_pb2.Timestamp:
+        """When any participant of the platform was last connected; absent: never since this is recorded."""
+
+    def __init__(
+        self,
+        *,
+        deadline: vocabulary_pb2.Deadline.ValueType = ...,
+        due_at: timestamp_pb2.Timestamp | None = ...,
+        delivered_at: timestamp_pb2.Timestamp | None = ...,
+        delivered_to: builtins.str = ...,
+        last_seen_at: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["delivered_at", b"delivered_at", "due_at", b"due_at", "last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline", b"deadline", "delivered_at", b"delivered_at", "delivered_to", b"delivered_to", "due_at", b"due_at", "last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Erasure(message.Message):
+    """The operator's statement that it has erased what the statements of a case say, as a law demands. Needs valid
+    signatures by two distinct keys of persons. Proofs, digests, the case's parties, times and state stay; texts, targets
+    and salts are gone for ever. `in_reply_to` is the flag.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LEGAL_BASIS_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    DIGESTS_FIELD_NUMBER: builtins.int
+    reasons: builtins.str
+    """Why. Required; at most 5,000 characters. Nothing of the content itself."""
+    reference: builtins.str
+    """The file number of the order or request, at most 200 characters."""
+    @builtins.property
+    def legal_basis(self) -> LegalBasis:
+        """The law that demands it. Required."""
+
+    @builtins.property
+    def digests(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """SHA-256 of the envelope of every statement that is erased (32 bytes each), in the log's order: all statements of the
+        case but those of the exchange and its operator. Required.
+        """
+
+    def __init__(
+        self,
+        *,
+        legal_basis: LegalBasis | None = ...,
+        reasons: builtins.str = ...,
+        reference: builtins.str = ...,
+        digests: abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["legal_basis", b"legal_basis"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digests", b"digests", "legal_basis", b"legal_basis", "reasons", b"reasons", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DirectoryRecord(message.Message):
+    """The directory that is in force from this place of the log on, so that whoever checks a signature years later can prove
+    which keys counted.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: builtins.int
+    document: builtins.str
+    """The directory's text (TOML, docs/operations.md), exactly as the exchange reads it. Required; at most 8 MiB."""
+    def __init__(
+        self,
+        *,
+        document: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["document", b"document"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -1003,6 +1003,8 @@ class _CaseStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CaseState.Va
     """Every target that was not withdrawn is decided."""
     CASE_STATE_WITHDRAWN: _CaseState.ValueType  # 6
     """Every target was withdrawn."""
+    CASE_STATE_ERASED: _CaseState.ValueType  # 7
+    """What its statements say was erased by law; nothing more can be said in it."""
 
 class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
     """Where a case stands."""
@@ -1021,3 +1023,24 @@ CASE_STATE_DECIDED: CaseState.ValueType  # 5
 """Every target that was not withdrawn is decided."""
 CASE_STATE_WITHDRAWN: CaseState.ValueType  # 6
 """Every target was withdrawn."""
+CASE_STATE_ERASED: CaseState.ValueType  # 7
+"""What its statements say was erased by law; nothing more can be said in it."""
+
+class _Deadline:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeadlineEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Deadline.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    DEADLINE_UNSPECIFIED: _Deadline.ValueType  # 0
+    """Never sent."""
+    DEADLINE_ACKNOWLEDGED: _Deadline.ValueType  # 1
+    """An acknowledgement by the platform, or any other answer."""
+
+class Deadline(_Deadline, metaclass=_DeadlineEnumTypeWrapper):
+    """Which answer a deadline is for."""
+
+DEADLINE_UNSPECIFIED: Deadline.ValueType  # 0
+"""Never sent."""
+DEADLINE_ACKNOWLEDGED: Deadline.ValueType  # 1
+"""An acknowledgement by the platform, or any other answer."""

@@ -45,6 +45,8 @@ class Row:
     received_at: datetime
     salt: bytes
     digest: bytes
+    commitment: bytes
+    """Of the log entry. Stored, since it cannot be computed any more once the salt is erased."""
     tree_size: int
     """Size of the tree whose checkpoint the receipt carries: that of the commit which appended this statement."""
     envelope: bytes

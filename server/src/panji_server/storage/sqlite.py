@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from panji.core.merkle import Position
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of ``PRAGMA user_version``. A database of another version is refused."""
 
 _SCHEMA = """
@@ -47,7 +47,7 @@ CREATE TABLE node (key INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
 CREATE TABLE statement (
     idx INTEGER PRIMARY KEY, id BLOB NOT NULL, kind TEXT NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
     sequence INTEGER NOT NULL, case_idx INTEGER NOT NULL, received_at INTEGER NOT NULL, salt BLOB NOT NULL,
-    digest BLOB NOT NULL, tree_size INTEGER NOT NULL, envelope BLOB NOT NULL
+    digest BLOB NOT NULL, commitment BLOB NOT NULL, tree_size INTEGER NOT NULL, envelope BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX statement_id ON statement (id);
 CREATE UNIQUE INDEX statement_feed ON statement (recipient, sequence);
@@ -67,7 +67,9 @@ CREATE TABLE target (
 INSERT INTO head VALUES (1, 0, x'', NULL);
 """
 
-_ROW = "idx, id, kind, sender, recipient, sequence, case_idx, received_at, salt, digest, tree_size, envelope"
+_ROW = (
+    "idx, id, kind, sender, recipient, sequence, case_idx, received_at, salt, digest, commitment, tree_size, envelope"
+)
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
     "c.state, c.level, c.open_question, c.opened_at, c.updated_at"
@@ -445,7 +447,10 @@ def _case_record(index: int, case: Case) -> tuple[Any, ...]:
 
 
 def _row(record: Any) -> Row:
-    index, identifier, kind, sender, recipient, sequence, case_index, received_at, salt, digest, size, envelope = record
+    (
+        index, identifier, kind, sender, recipient, sequence, case_index, received_at, salt, digest, commitment, size,
+        envelope,
+    ) = record  # fmt: skip
     return Row(
         index=index,
         id=str(uuid.UUID(bytes=identifier)),
@@ -457,6 +462,7 @@ def _row(record: Any) -> Row:
         received_at=from_micros(received_at),
         salt=salt,
         digest=digest,
+        commitment=commitment,
         tree_size=size,
         envelope=envelope,
     )
@@ -465,5 +471,6 @@ def _row(record: Any) -> Row:
 def _record(row: Row) -> tuple[Any, ...]:
     return (
         row.index, bytes.fromhex(row.id.replace("-", "")), row.kind, row.sender, row.recipient, row.sequence,
-        row.case_index, to_micros(row.received_at), row.salt, row.digest, row.tree_size, row.envelope,
+        row.case_index, to_micros(row.received_at), row.salt, row.digest, row.commitment, row.tree_size,
+        row.envelope,
     )  # fmt: skip
