@@ -17,7 +17,7 @@ from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
 from panji_server.sequencing import Accepted, Admitted, Repeated, sequence
-from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, STRANGER, a_flag, a_statement, an_id
+from support.statements import EXCHANGE, MINISTRY, NOON, OPERATOR, PLATFORM, STRANGER, a_flag, a_statement, an_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from panji.core.statements import Statement
     from panji_server.storage.base import Append, Storage
 
-OPERATOR = "operator"
-"""Runs the exchange, and is no side of any case."""
 OTHER_MINISTRY = "kemenkes"
 """An authority without accreditations."""
 LATER = NOON + timedelta(seconds=1)

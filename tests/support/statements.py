@@ -15,8 +15,11 @@ from panji.core.statements import (
     ClarificationRequest,
     ContentHash,
     Correspondence,
+    DeadlineMissed,
     DecidingBody,
     Decision,
+    DirectoryRecord,
+    Erasure,
     Evidence,
     Flag,
     IssuingAuthority,
@@ -33,6 +36,7 @@ from panji.core.vocabulary import (
     AuthorityKind,
     AutomatedDecision,
     Category,
+    Deadline,
     Ground,
     HashAlgorithm,
     Instrument,
@@ -54,6 +58,8 @@ MINISTRY = "kominfo"
 """The authority."""
 PLATFORM = "telegram"
 """The platform."""
+OPERATOR = "operator"
+"""Runs the exchange, and is no side of any case."""
 STRANGER = "bystander"
 """An organisation that is no side of the case."""
 
@@ -145,6 +151,18 @@ def a_correspondence(**changes: Any) -> Correspondence:
     return Correspondence(**{"subject": "Office hours", "text": "The desk is closed on Friday.", **changes})
 
 
+def a_deadline_missed(**changes: Any) -> DeadlineMissed:
+    """No acknowledgement in a day."""
+    return DeadlineMissed(**{"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), **changes})
+
+
+def an_erasure(**changes: Any) -> Erasure:
+    """A court has the flag's content erased."""
+    basis = LegalBasis(jurisdiction="ID", law="UU 27/2022", article="43")
+    fields = {"legal_basis": basis, "reasons": "A court has ordered it.", "digests": (DIGEST,)}
+    return Erasure(**{**fields, **changes})
+
+
 def a_body(kind: Kind) -> Body:
     """A valid body of the kind."""
     bodies: dict[Kind, Body] = {
@@ -155,23 +173,30 @@ def a_body(kind: Kind) -> Body:
         Kind.CLARIFICATION_ANSWER: a_clarification_answer(),
         Kind.DECISION: a_decision(),
         Kind.CORRESPONDENCE: a_correspondence(),
+        Kind.DEADLINE_MISSED: a_deadline_missed(),
+        Kind.ERASURE: an_erasure(),
+        Kind.DIRECTORY_RECORD: DirectoryRecord(document="[[organisation]]\n"),
     }
     return bodies[kind]
 
 
-_BY_AUTHORITY = (Flag, Withdrawal, ClarificationAnswer)
+_SIDES: dict[type[Body], tuple[str, str]] = {
+    **dict.fromkeys((Flag, Withdrawal, ClarificationAnswer), (MINISTRY, PLATFORM)),
+    **dict.fromkeys((DeadlineMissed, Erasure), (OPERATOR, PLATFORM)),
+    DirectoryRecord: (OPERATOR, OPERATOR),
+}
 
 
 def a_statement(body: Body | None = None, **changes: Any) -> Statement:
     """A statement around the body: a flag by default.
 
-    Flags, withdrawals and clarification answers go from :data:`MINISTRY` to :data:`PLATFORM`, all other replies back.
-    A reply belongs to the case of the made flag and answers :data:`DIGEST`.
+    Flags, withdrawals and clarification answers go from :data:`MINISTRY` to :data:`PLATFORM`, all other replies back,
+    and what the operator says to the platform. A reply belongs to the case of the made flag and answers :data:`DIGEST`.
     """
     said = a_flag() if body is None else body
-    sender, recipient = (MINISTRY, PLATFORM) if isinstance(said, _BY_AUTHORITY) else (PLATFORM, MINISTRY)
+    sender, recipient = _SIDES.get(type(said), (PLATFORM, MINISTRY))
     place: dict[str, Any] = {"id": FLAG_ID}
-    if not isinstance(said, Flag):
+    if not isinstance(said, Flag | DirectoryRecord):
         place = {"id": an_id(2), "case_id": FLAG_ID, "in_reply_to": DIGEST}
     fields = {
         "exchange": EXCHANGE,
@@ -289,6 +314,15 @@ def a_full_body(kind: Kind) -> Body:
         Kind.CLARIFICATION_ANSWER: a_clarification_answer(evidence=(an_evidence(),)),
         Kind.DECISION: a_full_decision(),
         Kind.CORRESPONDENCE: a_correspondence(),
+        Kind.DEADLINE_MISSED: a_deadline_missed(
+            delivered_at=NOON + timedelta(minutes=1),
+            delivered_to="spiffe://exchange.example/telegram/gateway",
+            last_seen_at=NOON + timedelta(hours=2),
+        ),
+        Kind.ERASURE: an_erasure(
+            reference="P-3/2026", legal_basis=LegalBasis(jurisdiction="EU", law="GDPR", article="17")
+        ),
+        Kind.DIRECTORY_RECORD: a_body(Kind.DIRECTORY_RECORD),
     }
     return bodies[kind]
 

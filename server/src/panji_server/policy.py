@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 MAKES: dict[Kind, frozenset[Role]] = {
     Kind.FLAG: frozenset({Role.AUTHORITY}),
+    Kind.DIRECTORY_RECORD: frozenset({Role.OPERATOR}),
     **{kind: roles for kind, (roles, _) in MOVES.items()},
 }
 """Which roles make statements of which kind."""
 
-_OTHER_SIDE = {Role.AUTHORITY: Role.PLATFORM, Role.PLATFORM: Role.AUTHORITY}
+_SPEAKS_TO = {
+    Role.AUTHORITY: frozenset({Role.PLATFORM}),
+    Role.PLATFORM: frozenset({Role.AUTHORITY}),
+    Role.OPERATOR: frozenset({Role.AUTHORITY, Role.PLATFORM}),
+}
 
 
 def check(statement: Statement, caller: Organisation, directory: Directory, now: datetime) -> None:
@@ -48,10 +53,11 @@ def check(statement: Statement, caller: Organisation, directory: Directory, now:
         )
     # 3 To somebody who is there to read it? Stops a statement from being accepted and never seen.
     recipient = directory.organisation(statement.recipient)
-    if recipient is None or recipient.role is not _OTHER_SIDE[caller.role]:
+    to_itself = statement.kind is Kind.DIRECTORY_RECORD and statement.recipient == caller.id
+    if recipient is None or not (to_itself or recipient.role in _SPEAKS_TO[caller.role]):
         raise RefusedError(
             Reason.RECIPIENT_UNKNOWN,
-            f"the recipient is no {_OTHER_SIDE[caller.role]} of this exchange's directory",
+            f"the recipient is no {' or '.join(sorted(_SPEAKS_TO[caller.role]))} of this exchange's directory",
             metadata={"recipient": statement.recipient},
         )
     # 4 Within what was granted? Stops flags beyond an authority's mandate.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Statement
 
 BY_AUTHORITIES = {Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE}
+BY_THE_OPERATOR = {Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD}
 BY_PLATFORMS = {Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE}
 
 
@@ -52,9 +53,12 @@ def refusal(statement: Statement, caller: str, *grants: Accreditation) -> Refuse
 @pytest.mark.parametrize("caller", [MINISTRY, PLATFORM, OPERATOR])
 def test_every_kind_is_made_by_the_roles_that_the_state_machine_lets_make_it(kind: Kind, caller: str) -> None:
     other = PLATFORM if caller == MINISTRY else MINISTRY
+    other = OPERATOR if kind is Kind.DIRECTORY_RECORD else other
     statement = replace(a_statement(a_body(kind)), sender=caller, recipient=other)
     refused = refusal(statement, caller)
-    allowed = {Role.AUTHORITY: BY_AUTHORITIES, Role.PLATFORM: BY_PLATFORMS}.get(ROLES[caller], set())
+    allowed = {Role.AUTHORITY: BY_AUTHORITIES, Role.PLATFORM: BY_PLATFORMS, Role.OPERATOR: BY_THE_OPERATOR}[
+        ROLES[caller]
+    ]
     if kind in allowed:
         assert refused is None
     else:

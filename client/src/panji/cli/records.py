@@ -10,7 +10,10 @@ from panji.core.statements import (
     ClarificationAnswer,
     ClarificationRequest,
     Correspondence,
+    DeadlineMissed,
     Decision,
+    DirectoryRecord,
+    Erasure,
     Flag,
     Withdrawal,
 )
@@ -64,7 +67,7 @@ def subject(case: Case) -> str:
     return (case.sub_category or case.category).name
 
 
-def summary(one: Signed | Verified) -> str:  # noqa: PLR0911 - a table
+def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, C901 - a table
     """Returns what a statement says, in one line."""
     match one.statement.body:
         case Flag() as flag:
@@ -86,6 +89,13 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911 - a table
             return "; ".join(f"{each.target} {_outcome(each.outcome.name, each.refusal)}" for each in decided)
         case Correspondence(subject=about, text=text):
             return f"{about}: {text}"
+        case DeadlineMissed() as missed:
+            fetched = f"fetched {plain(missed.delivered_at)}" if missed.delivered_at else "never fetched"
+            return f"{missed.deadline.name} was due {plain(missed.due_at)}, the flag was {fetched}"
+        case Erasure() as erasure:
+            return f"{len(erasure.digests)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
+        case DirectoryRecord(document=document):
+            return f"directory of {len(document)} characters"
 
 
 def _targets(positions: tuple[int, ...]) -> str:

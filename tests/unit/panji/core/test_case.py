@@ -17,6 +17,7 @@ from support.statements import (
     FLAG_ID,
     MINISTRY,
     NOON,
+    OPERATOR,
     PLATFORM,
     REQUEST_DIGEST,
     STRANGER,
@@ -25,6 +26,7 @@ from support.statements import (
     a_clarification_answer,
     a_clarification_request,
     a_correspondence,
+    a_deadline_missed,
     a_decision,
     a_flag,
     a_question,
@@ -32,6 +34,7 @@ from support.statements import (
     a_target_decision,
     a_withdrawal,
     an_acknowledgement,
+    an_erasure,
     an_id,
 )
 
@@ -39,6 +42,8 @@ from panji.core import case as cases
 from panji.core.case import MOVES, Case, TargetStatus, legal_moves, open_case
 from panji.core.statements import Body, ClarificationAnswer, Statement
 from panji.core.vocabulary import (
+    BY_THE_OPERATOR,
+    OPENING,
     AcknowledgementLevel,
     CaseState,
     Category,
@@ -56,7 +61,9 @@ from panji.errors import Reason, RefusedError
 LATER = NOON + timedelta(hours=1)
 OTHER_DIGEST = bytes(32)
 STATES = [state for state in CaseState if state]
-REPLIES = [kind for kind in Kind if kind is not Kind.FLAG]
+REPLIES = [kind for kind in Kind if kind not in OPENING]
+BY_A_SIDE = [kind for kind in REPLIES if kind not in BY_THE_OPERATOR]
+SIDES = {Role.AUTHORITY: (MINISTRY, PLATFORM), Role.PLATFORM: (PLATFORM, MINISTRY), Role.OPERATOR: (OPERATOR, MINISTRY)}
 RECEIVED, UNDER_REVIEW = AcknowledgementLevel.RECEIVED, AcknowledgementLevel.UNDER_REVIEW
 
 
@@ -85,6 +92,7 @@ def a_case_in(state: CaseState, targets: int = 2) -> Case:
         CaseState.CLARIFICATION_REQUESTED: [a_clarification_request()],
         CaseState.DECIDED: [a_decision(*range(1, targets + 1))],
         CaseState.WITHDRAWN: [a_withdrawal()],
+        CaseState.ERASED: [an_erasure()],
     }
     for body in steps[state]:
         case = apply(case, body)
@@ -119,6 +127,8 @@ def test_only_a_flag_opens_a_case_and_no_flag_is_a_reply() -> None:
         open_case(a_statement(a_decision()), DIGEST, LATER)
     with pytest.raises(TypeError, match="a flag is no reply"):
         apply(a_case(), a_flag())
+    with pytest.raises(TypeError, match="a directory_record is no reply"):
+        apply(a_case(), a_body(Kind.DIRECTORY_RECORD))
 
 
 # The table of moves
@@ -132,10 +142,12 @@ LEGAL: set[tuple[str, str, str]] = {
     *product(["decision"], ["platform"], _ANSWERABLE),
     *product(["withdrawal"], ["authority"], _ANSWERABLE),
     *product(["correspondence"], ["authority", "platform"], _ANSWERABLE | {"DECIDED", "WITHDRAWN"}),
+    *product(["deadline_missed"], ["operator"], ["SUBMITTED"]),
+    *product(["erasure"], ["operator"], _ANSWERABLE | {"DECIDED", "WITHDRAWN", "ERASED"}),
 }
 
 
-@pytest.mark.parametrize(("kind", "by", "state"), list(product(REPLIES, [Role.AUTHORITY, Role.PLATFORM], STATES)))
+@pytest.mark.parametrize(("kind", "by", "state"), list(product(REPLIES, Role, STATES)))
 def test_who_may_say_what_when(kind: Kind, by: Role, state: CaseState) -> None:
     case = a_case_in(state)
     bodies: dict[Kind, Body] = {
@@ -143,7 +155,7 @@ def test_who_may_say_what_when(kind: Kind, by: Role, state: CaseState) -> None:
         Kind.DECISION: a_decision(1, 2),
     }
     body = bodies.get(kind, a_body(kind))
-    sender, recipient = (MINISTRY, PLATFORM) if by is Role.AUTHORITY else (PLATFORM, MINISTRY)
+    sender, recipient = SIDES[by]
     if (kind.value, by.value, state.name) in LEGAL:
         assert apply(case, body, sender=sender, recipient=recipient).updated_at == LATER
         assert f"{kind} by {by}" in legal_moves(case)
@@ -159,10 +171,11 @@ def test_the_table_in_words_says_the_same() -> None:
     order = [state.name for state in STATES]
     told: set[tuple[str, str, str]] = set()
     for statement, by, during, _ in re.findall(r"^(\w+) +(\w+) +(.+?)  +(.+)$", cases.__doc__ or "", re.MULTILINE):
-        if statement not in set(Kind) - {Kind.FLAG}:
+        if statement not in REPLIES:
             continue
         roles = ["authority", "platform"] if by == "either" else [by]
-        states = order if during == "any" else during.split(", ")
+        states = [state for state in order if not during.endswith(f"but {state}")]
+        states = states if during.startswith("any") else during.split(", ")
         if "…" in during:
             first, last = during.split(" … ")
             states = order[order.index(first) : order.index(last) + 1]
@@ -184,14 +197,14 @@ def test_a_move_at_the_wrong_time_says_what_would_be_legal() -> None:
     assert refusal.metadata == {
         "state": "DECIDED",
         "move": "withdrawal",
-        "legal": "correspondence by authority, correspondence by platform",
+        "legal": "correspondence by authority, correspondence by platform, erasure by operator",
     }
 
 
 # Who speaks to whom
 
 
-@pytest.mark.parametrize("kind", REPLIES)
+@pytest.mark.parametrize("kind", BY_A_SIDE)
 def test_a_stranger_to_the_case_says_nothing_in_it(kind: Kind) -> None:
     refusal = refused(a_case(), a_body(kind), sender=STRANGER, recipient=MINISTRY)
     assert refusal.reason is Reason.NOT_A_PARTY
@@ -203,6 +216,30 @@ def test_a_reply_that_the_other_side_would_never_see_is_refused(kind: Kind) -> N
     assert refusal.reason is Reason.WRONG_RECIPIENT
 
 
+# The operator's statements
+
+
+def test_a_deadline_is_stated_missed_to_each_side_and_once() -> None:
+    late = apply(a_case(), a_deadline_missed(), recipient=PLATFORM)
+    assert late.overdue_since == a_deadline_missed().due_at
+    assert late.state is CaseState.SUBMITTED
+    assert apply(late, a_deadline_missed(), recipient=MINISTRY) == late
+    refusal = refused(late, a_deadline_missed(due_at=LATER))
+    assert refusal.reason is Reason.MOVE_NOT_ALLOWED
+
+
+def test_a_late_answer_is_taken_and_the_case_stays_late() -> None:
+    late = apply(a_case(), a_deadline_missed())
+    assert apply(late, a_decision()).overdue_since == a_deadline_missed().due_at
+
+
+def test_an_erased_case_is_over_for_both_sides() -> None:
+    erased = apply(a_case_in(CaseState.CLARIFICATION_REQUESTED), an_erasure(), recipient=MINISTRY)
+    assert (erased.state, erased.open_question) == (CaseState.ERASED, b"")
+    assert apply(erased, an_erasure(), recipient=PLATFORM).state is CaseState.ERASED
+    assert legal_moves(erased) == ["erasure by operator"]
+
+
 @pytest.mark.parametrize("drill", [True, False])
 def test_a_drill_is_answered_with_drills_and_a_real_case_never(drill: bool) -> None:
     case = a_case(test=drill)
@@ -210,7 +247,9 @@ def test_a_drill_is_answered_with_drills_and_a_real_case_never(drill: bool) -> N
     assert apply(case, a_decision(), test=drill).state is CaseState.DECIDED
 
 
-@pytest.mark.parametrize("kind", [Kind.ACKNOWLEDGEMENT, Kind.DECISION, Kind.WITHDRAWAL])
+@pytest.mark.parametrize(
+    "kind", [Kind.ACKNOWLEDGEMENT, Kind.DECISION, Kind.WITHDRAWAL, *sorted(BY_THE_OPERATOR & set(REPLIES))]
+)
 def test_an_answer_to_another_flag_does_not_pass_for_one_to_this(kind: Kind) -> None:
     assert refused(a_case(), a_body(kind), in_reply_to=OTHER_DIGEST).reason is Reason.REPLY_TARGET_UNKNOWN
 
@@ -354,7 +393,7 @@ def test_only_open_targets_can_be_withdrawn(positions: tuple[int, ...]) -> None:
 
 
 def test_correspondence_changes_nothing_but_the_time() -> None:
-    for state in STATES:
+    for state in set(STATES) - {CaseState.ERASED}:
         case = a_case_in(state)
         assert apply(case, a_correspondence()) == replace(case, updated_at=LATER)
 

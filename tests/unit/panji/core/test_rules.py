@@ -19,6 +19,7 @@ from support.statements import (
     a_clarification_answer,
     a_clarification_request,
     a_correspondence,
+    a_deadline_missed,
     a_decision,
     a_flag,
     a_full_body,
@@ -30,6 +31,7 @@ from support.statements import (
     a_target_decision,
     a_withdrawal,
     an_acknowledgement,
+    an_erasure,
     an_evidence,
     an_id,
     changed,
@@ -38,6 +40,7 @@ from support.statements import (
 from panji.core.statements import KIND_OF, Body, ContentHash, Target
 from panji.core.vocabulary import (
     CATEGORIES_WITH_SUB_CATEGORIES,
+    OPENING,
     Category,
     Ground,
     HashAlgorithm,
@@ -120,6 +123,10 @@ TEXTS = {
     "decision.targets[0].redress[0]": (500, LINE, True),
     "correspondence.subject": (300, LINE, True),
     "correspondence.text": (20_000, TEXT, True),
+    "erasure.legal_basis.law": (500, LINE, True),
+    "erasure.legal_basis.article": (200, LINE, False),
+    "erasure.reasons": (5_000, TEXT, True),
+    "erasure.reference": (200, LINE, False),
 }
 
 
@@ -196,6 +203,7 @@ VOCABULARIES = {
     "flag.issuing_authority.kind": False,
     "flag.deciding_body.kind": False,
     "acknowledgement.level": False,
+    "deadline_missed.deadline": False,
     "clarification_request.questions[0].reason": False,
     "decision.targets[0].outcome": False,
     "decision.targets[0].ground": False,
@@ -237,6 +245,10 @@ REQUIRED = {
     "decision.targets[1].refusal",
     "decision.targets[1].explanation",
     "decision.targets[1].duplicate_of",
+    "deadline_missed.due_at",
+    "erasure.legal_basis.jurisdiction",
+    "erasure.digests",
+    "directory_record.document",
 }
 EMPTY = {str: "", bytes: b"", tuple: (), int: 0, bool: False, datetime: None}
 
@@ -257,7 +269,9 @@ def test_exactly_the_required_fields_may_not_be_left_out(kind: Kind) -> None:
     required = set()
     for path, content in every_field(a_full_body(kind), kind.value):
         empty = 0 if isinstance(content, IntEnum) else EMPTY.get(type(content))
-        if path == "flag.issuing_authority" or not content:  # is never None, or is empty already
+        if (
+            path in {"flag.issuing_authority", "erasure.legal_basis"} or not content
+        ):  # is never None, or is empty already
             continue
         if any("required" in one or "is not from 1 to count" in one for one in complaints_about(path, empty)):
             required.add(path)
@@ -295,7 +309,25 @@ def test_nobody_speaks_to_itself() -> None:
     assert wrong_in(sender=PLATFORM) == {"recipient": "is the sender itself"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.FLAG])
+def test_only_the_directory_is_recorded_for_the_operator_itself() -> None:
+    assert wrong_in(a_body(Kind.DIRECTORY_RECORD)) == {}
+    assert wrong_in(a_body(Kind.DIRECTORY_RECORD), case_id=an_id(1)) == {
+        "case_id": "stands in replies only; a flag opens a case"
+    }
+
+
+def test_a_missed_deadline_names_who_fetched_the_flag_with_the_time_or_neither() -> None:
+    complaint = {"deadline_missed.delivered_to": "stands with delivered_at, and only with it"}
+    assert wrong_in(a_deadline_missed(delivered_at=NOON)) == complaint
+    assert wrong_in(a_deadline_missed(delivered_to="spiffe://exchange.example/telegram/gateway")) == complaint
+
+
+def test_an_erasure_names_what_it_erases() -> None:
+    assert wrong_in(an_erasure(digests=())) == {"erasure.digests": "are required"}
+    assert set(wrong_in(an_erasure(digests=(DIGEST, b"")))) == {"erasure.digests[1]"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in OPENING])
 def test_a_reply_names_its_case_and_the_envelope_that_it_answers(kind: Kind) -> None:
     assert wrong_in(a_body(kind), case_id="", in_reply_to=b"") == {
         "case_id": "is required",
@@ -591,5 +623,8 @@ def test_every_kind_has_rules() -> None:
         a_clarification_answer(),
         a_full_decision(),
         a_correspondence(),
+        a_deadline_missed(),
+        an_erasure(),
+        a_body(Kind.DIRECTORY_RECORD),
     }
     assert {KIND_OF[type(body)] for body in bodies} == set(Kind)
