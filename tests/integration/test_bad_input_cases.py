@@ -160,8 +160,8 @@ async def test_authority_that_has_become_a_platform_does_not_decide_its_own_flag
         await exchange.submit("kominfo", flag)
         swapped = changed(changed(directory, "kominfo", role=Role.PLATFORM), "telegram", role=Role.AUTHORITY)
         small_world.write_directory(directory_toml(replace(swapped, accreditations=())))
-        exchange.directory.reload()
-        exchange.directory.reload()
+        await exchange.directory.reload()
+        await exchange.directory.reload()
         decision = small_world.voices["kominfo"].says(a_decision(), flag)
         assert (await exchange.refused("kominfo", decision)).reason is Reason.NOT_A_PARTY
         assert exchange.size() == 1

@@ -165,8 +165,8 @@ async def test_same_bytes_get_the_same_receipt_when_all_that_they_rested_on_is_g
         now += timedelta(days=3650)
         assert await exchange.submit("kominfo", letter) == receipt
         small_world.write_directory(_with_one_key_revoked(small_world, now))
-        exchange.directory.reload()
-        exchange.directory.reload()
+        await exchange.directory.reload()
+        await exchange.directory.reload()
         assert exchange.directory.current != directory
         assert await exchange.submit("kominfo", letter) == receipt
         fresh = kominfo.says(a_flag(), "telegram", issued_at=now)

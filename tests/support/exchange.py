@@ -29,6 +29,7 @@ from panji import development
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.directory import KeyRecord, Organisation, parse_directory
+from panji.core.identifier import new_id
 from panji.core.keys import PrivateKeySigner
 from panji.core.merkle import EMPTY_ROOT
 from panji.core.note import NoteSigner, NoteVerifier
@@ -37,7 +38,6 @@ from panji.core.statements import Statement
 from panji.core.vocabulary import Kind, Role
 from panji.errors import ERROR_DOMAIN, REASONS, PanjiError, Reason
 from panji.profile import Profile
-from panji.session import new_id
 from panji.tls import channel_credentials, channel_options
 from panji.v1 import (
     case_pb2,

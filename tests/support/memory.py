@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from panji.core.vocabulary import Role
-from panji_server.storage.base import Append, CaseFilter, Commit, Head, Known, Row, Storage, StorageError
+from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
+from panji_server.storage.base import Append, CaseFilter, Commit, Fetched, Head, Known, Row, Storage, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from panji.core.case import Case
     from panji.core.merkle import Position
@@ -24,14 +25,18 @@ class _State:
     cases: Mapping[int, Case] = field(default_factory=dict)
     nodes: Mapping[Position, bytes] = field(default_factory=dict)
     checkpoints: Mapping[int, str] = field(default_factory=dict)
+    fetched: tuple[Fetched, ...] = ()
+    seen: Mapping[str, datetime] = field(default_factory=dict)
 
     def after(self, commit: Commit) -> _State:
         return _State(
             commit.head,
-            (*self.rows, *commit.rows),
+            tuple(_erased(row) if row.case_index in commit.erased else row for row in (*self.rows, *commit.rows)),
             {**self.cases, **commit.cases},
             {**self.nodes, **{(level, index): value for level, index, value in commit.nodes}},
             {**self.checkpoints, commit.head.frontier.size: commit.checkpoint},
+            self.fetched,
+            self.seen,
         )
 
 
@@ -79,6 +84,35 @@ class MemoryStorage(Storage):
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         return {index: [row for row in self._state.rows if row.case_index == index] for index in case_indexes}
 
+    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
+        return [
+            (index, case)
+            for index, case in sorted(self._state.cases.items(), key=lambda found: found[1].opened_at)
+            if case.state is CaseState.SUBMITTED and case.overdue_since is None and case.opened_at <= opened_until
+        ][:limit]
+
+    def erasure(self, case_index: int) -> Row | None:
+        return next((row for row in self._state.rows if row.case_index == case_index and row.kind == "erasure"), None)
+
+    def directory_record(self, before: int) -> Row | None:
+        records = [row for row in self._state.rows if row.kind == "directory_record" and row.index < before]
+        return records[-1] if records else None
+
+    def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
+        self._check()
+        further = [one for one in fetched if self.fetched(one.recipient, one.through) is None]
+        latest = {one: max(at, self._state.seen.get(one, at)) for one, at in seen.items()}
+        self._state = replace(
+            self._state, fetched=(*self._state.fetched, *further), seen={**self._state.seen, **latest}
+        )
+
+    def last_seen(self, organisation: str) -> datetime | None:
+        return self._state.seen.get(organisation)
+
+    def fetched(self, recipient: str, sequence: int) -> Fetched | None:
+        found = [one for one in self._state.fetched if one.recipient == recipient and one.through >= sequence]
+        return min(found, key=lambda one: one.through, default=None)
+
     def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:
         return {position: self._state.nodes[position] for position in positions if position in self._state.nodes}
 
@@ -118,6 +152,7 @@ class _MemoryAppend(Append):
         cases: Collection[str],
         answers: Collection[tuple[str, bytes]],
         recipients: Collection[str],
+        erasures: Collection[str] = (),
     ) -> Known:
         storage = self._storage
         rows = {one: row for one in ids if (row := storage.find(one))}
@@ -127,10 +162,20 @@ class _MemoryAppend(Append):
             for one, digest in answers
             if one in found and digest in {row.digest for row in storage.case_rows([found[one][0]])[found[one][0]]}
         }
-        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients})
+        digests = {
+            index: [row.digest for row in storage.case_rows([index])[index] if row.kind not in BY_THE_OPERATOR]
+            for one in erasures
+            if one in found
+            for index in [found[one][0]]
+        }
+        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients}, digests)
 
     def store(self, commit: Commit) -> None:
         self.stored.append(commit)
+
+
+def _erased(row: Row) -> Row:
+    return row if row.kind in BY_THE_OPERATOR else replace(row, envelope=b"", salt=b"")
 
 
 def _fits(case: Case, wanted: CaseFilter) -> bool:

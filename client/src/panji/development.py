@@ -186,14 +186,17 @@ def init(
     log = PrivateKeySigner.generate()
     log_key = str(NoteVerifier.for_key(origin, log.public_key))
     signers = {one: PrivateKeySigner.generate() for one, _ in roles}
+    second, voice = PrivateKeySigner.generate(), PrivateKeySigner.generate()
     ids = {one: f"spiffe://{_domain(origin)}/{one}/gateway" for one, _ in roles}
-    keys = [signers[one].public_key for one, _ in roles]
-    text = _directory_toml(roles, ids, keys, now - _SKEW)
+    keys = [[signers[one].public_key] for one, _ in roles]
+    keys[-1].append(second.public_key)  # the operator is the last
+    text = _directory_toml(roles, ids, keys, voice.public_key, now - _SKEW)
     parse_directory(text)  # what both ends will read; it also checks every id, before anything is written
 
     _write_public(directory / "ca" / "ca.pem", ca.certificate)
     _write_private(directory / "ca" / "ca.key", ca.key)
-    config = _write_exchange(directory / "exchange", ca, log, text, origin=origin, listen=listen, now=now)
+    config = _write_exchange(directory / "exchange", ca, log, voice, text, origin=origin, listen=listen, now=now)
+    _write_private(directory / operator / "keys" / "second.pem", second.to_pem().encode())
     profiles = {}
     for one, signer in signers.items():
         folder = directory / one
@@ -230,7 +233,15 @@ def _free_port() -> int:
 
 
 def _write_exchange(
-    folder: Path, ca: DevelopmentCA, log: PrivateKeySigner, text: str, *, origin: str, listen: str, now: datetime
+    folder: Path,
+    ca: DevelopmentCA,
+    log: PrivateKeySigner,
+    voice: PrivateKeySigner,
+    text: str,
+    *,
+    origin: str,
+    listen: str,
+    now: datetime,
 ) -> Path:
     certificate = ca.issue(
         [f"spiffe://{_domain(origin)}/exchange"],
@@ -246,6 +257,7 @@ def _write_exchange(
     _write_public(folder / "tls" / "exchange.pem", certificate.certificate)
     _write_private(folder / "tls" / "exchange.key", certificate.key)
     _write_private(folder / "keys" / "log.pem", log.to_pem().encode())
+    _write_private(folder / "keys" / "statements.pem", voice.to_pem().encode())
     _write_public(folder / "directory.toml", text.encode())
     config = folder / "exchange.toml"
     _write_public(config, _exchange_toml(origin, listen).encode())
@@ -258,11 +270,15 @@ _HEAD = "# Made by `panji init`, for development and tests only. Paths are relat
 
 
 def _directory_toml(
-    roles: list[tuple[str, Role]], ids: Mapping[str, str], keys: Sequence[PublicKey], valid_from: datetime
+    roles: list[tuple[str, Role]],
+    ids: Mapping[str, str],
+    keys: Sequence[Sequence[PublicKey]],
+    voice: PublicKey,
+    valid_from: datetime,
 ) -> str:
     instant = valid_from.replace(microsecond=0).isoformat()
     lines = [_HEAD.partition(" Paths")[0]]
-    for (one, role), key in zip(roles, keys, strict=True):
+    for (one, role), its in zip(roles, keys, strict=True):
         lines += [
             "",
             "[[organisation]]",
@@ -270,11 +286,10 @@ def _directory_toml(
             f"name = {_quoted(one)}",
             f"role = {_quoted(role)}",
             f"participants = [{_quoted(ids[one])}]",
-            "",
-            "[[organisation.key]]",
-            f"spki = {_quoted(base64.b64encode(key.spki).decode())}",
-            f"valid_from = {instant}",
         ]
+        lines += [line for key in its for line in _key_toml(key, instant)]
+        if role is Role.OPERATOR:
+            lines += [*_key_toml(voice, instant), "automatic = true  # the exchange's own"]
     pairs = [(a, p) for a, is_ in roles if is_ is Role.AUTHORITY for p, of in roles if of is Role.PLATFORM]
     for authority, platform in pairs:
         lines += [
@@ -286,6 +301,11 @@ def _directory_toml(
             f"valid_from = {instant}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _key_toml(key: PublicKey, instant: str) -> list[str]:
+    spki = base64.b64encode(key.spki).decode()
+    return ["", "[[organisation.key]]", f"spki = {_quoted(spki)}", f"valid_from = {instant}"]
 
 
 def _profile_toml(organisation: str, address: str, log_key: str) -> str:
@@ -308,6 +328,7 @@ listen = {_quoted(listen)}
 database = "exchange.db"
 directory = "directory.toml"
 log_key = "keys/log.pem"
+statement_key = "keys/statements.pem"
 
 [tls]
 certificate = "tls/exchange.pem"

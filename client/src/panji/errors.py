@@ -78,10 +78,12 @@ class Reason(StrEnum):
     TEST_MARKER_MISMATCH = "TEST_MARKER_MISMATCH"
     TARGETS_MISMATCH = "TARGETS_MISMATCH"
     MOVE_NOT_ALLOWED = "MOVE_NOT_ALLOWED"
+    CONTENT_ERASED = "CONTENT_ERASED"
     # Reading
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason's name, not a password
     CURSOR_OUT_OF_RANGE = "CURSOR_OUT_OF_RANGE"
     TREE_SIZE_OUT_OF_RANGE = "TREE_SIZE_OUT_OF_RANGE"
+    DIRECTORY_NOT_RECORDED = "DIRECTORY_NOT_RECORDED"
     # The exchange itself
     SHUTTING_DOWN = "SHUTTING_DOWN"
     STORAGE_FAILED = "STORAGE_FAILED"
@@ -182,6 +184,11 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.MOVE_NOT_ALLOWED: ReasonInfo(
         Code.FAILED_PRECONDITION, False, "The case's state does not allow this; the metadata say what would be legal."
     ),
+    Reason.CONTENT_ERASED: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "What the statement or the case said was erased by law; its record stays.",
+    ),
     Reason.PAGE_TOKEN_INVALID: ReasonInfo(
         Code.INVALID_ARGUMENT, False, "The page token is not one of this exchange for this query."
     ),
@@ -189,6 +196,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
         Code.OUT_OF_RANGE, False, "The cursor is ahead of the feed: it belongs to another exchange or a later state."
     ),
     Reason.TREE_SIZE_OUT_OF_RANGE: ReasonInfo(Code.OUT_OF_RANGE, False, "The log is not that large."),
+    Reason.DIRECTORY_NOT_RECORDED: ReasonInfo(
+        Code.NOT_FOUND, False, "No record of the directory stands before that place of the log."
+    ),
     Reason.SHUTTING_DOWN: ReasonInfo(Code.UNAVAILABLE, True, "The exchange is stopping; another may answer."),
     Reason.STORAGE_FAILED: ReasonInfo(
         Code.UNAVAILABLE, True, "The exchange could not make the statement durable and ends; nothing was accepted."

@@ -14,7 +14,6 @@ import secrets
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from panji.core import receipt as receipts
 from panji.core.case import apply, open_case
 from panji.core.checkpoint import open_checkpoint
 from panji.core.envelope import PAYLOAD_TYPE
+from panji.core.identifier import new_id
 from panji.core.statements import Flag, Statement
 from panji.errors import (
     DeliveryError,
@@ -41,6 +41,7 @@ from panji.wire.statements import encode_statement, parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from panji.core.case import Case
     from panji.core.checkpoint import Checkpoint
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from panji.core.statements import Body
     from panji.v1 import case_pb2, receipt_pb2
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _HEADS = 4096
 """Sizes of the log whose root is remembered, in order to notice a second head of one size."""
 
@@ -95,20 +94,6 @@ class VerifiedCase:
     def flag(self) -> Verified:
         """The statement that opened the case."""
         return self.statements[0]
-
-
-def new_id(now: datetime, random: bytes) -> str:
-    """Returns a UUIDv7 (RFC 9562, section 5.7; method 3 of section 6.2: ids sort by microsecond).
-
-    Args:
-        now: The time, aware.
-        random: 8 bytes, fresh.
-    """
-    micros = (now - _EPOCH) // _MICROSECOND
-    fraction = micros % 1000 * 4096 // 1000
-    tail = int.from_bytes(random) & (2**62 - 1)
-    digits = f"{micros // 1000 << 80 | 7 << 76 | fraction << 64 | 2 << 62 | tail:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 class Session:

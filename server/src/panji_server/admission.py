@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
+from panji.core.vocabulary import FOUR_EYES
 from panji.errors import InputError, MalformedError, Reason, RefusedError, SignatureError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from panji.core.directory import Directory, Organisation
     from panji.core.envelope import Envelope
+    from panji.core.keys import PublicKey
     from panji.core.vocabulary import Kind
 
 
@@ -85,6 +87,9 @@ def admit(
         raise RefusedError(
             Reason.WRONG_EXCHANGE, "the statement was signed for another exchange", metadata={"origin": rules.origin}
         )
+    #   … and where two persons must have seen it, by two of their keys. Stops one person, or a machine, from erasing.
+    if statement.kind in FOUR_EYES:
+        _require_signatures(envelope, caller, directory.persons(caller.id, now), max(2, caller.threshold))
     # 5 May they?
     policy.check(statement, caller, directory, now)
     #   … and is it of today? Stops old statements from being kept back and submitted when it suits.
@@ -108,12 +113,16 @@ def _verified(data: bytes, caller: Organisation, directory: Directory, now: date
         )
     if not envelope.payload:
         raise RefusedError(Reason.PAYLOAD_EMPTY, "the payload has no bytes")
+    _require_signatures(envelope, caller, directory.keys(caller.id, now), caller.threshold)
+    return envelope
+
+
+def _require_signatures(envelope: Envelope, caller: Organisation, keys: tuple[PublicKey, ...], threshold: int) -> None:
     try:
-        dsse.verify(envelope, directory.keys(caller.id, now), caller.threshold)
+        dsse.verify(envelope, keys, threshold)
     except SignatureError as error:
         raise RefusedError(
             Reason.SIGNATURE_INVALID,
             str(error),
-            metadata={"organisation": caller.id, "threshold": str(caller.threshold)},
+            metadata={"organisation": caller.id, "threshold": str(threshold)},
         ) from error
-    return envelope

@@ -118,6 +118,12 @@ EVENTS: Mapping[str, Event] = {
         "A statement came again and got the receipt that it has.",
         (*_CALL, "item", "statement_id", "index"),
     ),
+    "statement.made": Event(
+        "info",
+        "The exchange itself has put a statement into the log.",
+        ("statement_id", "kind", "case_id", "sender", "recipient", "test", "index", "sequence", "received_at", "digest",
+         "bytes"),
+    ),
     "statement.refused": Event(
         "warning",
         "A statement was refused; log and case are untouched.",

@@ -72,6 +72,15 @@ class Limits(BaseModel):
     """How far a sender's clock may run ahead; seconds, or ISO 8601."""
 
 
+class Deadlines(BaseModel):
+    """What the exchange states to be overdue."""
+
+    model_config = _FROZEN
+
+    acknowledged: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=3660))] = timedelta(hours=24)
+    """From the receipt of a flag to the platform's first answer; seconds, or ISO 8601."""
+
+
 class Audit(BaseModel):
     """Where audit events go."""
 
@@ -102,10 +111,15 @@ class Config(BaseSettings):
     """TOML file of organisations, keys, participants and accreditations; read again when it changes."""
     log_key: FilePath
     """PEM (PKCS#8) of the log's Ed25519 key."""
+    statement_key: FilePath
+    """PEM (PKCS#8) of the key that signs the exchange's own statements: in the directory one of the operator's, marked
+    ``automatic``."""
     tls: TLS
     """Mutual TLS."""
     limits: Limits = Limits()
     """Limits."""
+    deadlines: Deadlines = Deadlines()
+    """Deadlines."""
     audit: Audit = Audit()
     """Audit events."""
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
@@ -148,7 +162,7 @@ def load(path: Path) -> Config:
         raise ConfigError("environment", str(error)) from error
 
 
-_PATHS = {"database", "directory", "log_key", "certificate", "key", "client_ca", "path"}
+_PATHS = {"database", "directory", "log_key", "statement_key", "certificate", "key", "client_ca", "path"}
 
 
 def _absolute(table: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from panji.core.directory import Directory, parse_directory
-from panji.errors import ConfigError, InputError, PanjiError
+from panji.errors import ConfigError, InputError, PanjiError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 POLL_SECONDS = 0.25
@@ -38,6 +38,8 @@ class DirectoryFile(DirectorySource):
 
     Args:
         path: The file.
+        record: Puts a text, and the directory that it says, on record before it is in force. A PanjiError rejects the
+            version; a refusal that may pass by itself has it tried again.
         on_change: Called with the directory after each change.
         on_error: Called with what is wrong, once for each bad version of the file.
 
@@ -46,16 +48,24 @@ class DirectoryFile(DirectorySource):
     """
 
     def __init__(
-        self, path: Path, *, on_change: Callable[[Directory], None], on_error: Callable[[PanjiError], None]
+        self,
+        path: Path,
+        *,
+        on_change: Callable[[Directory], None],
+        on_error: Callable[[PanjiError], None],
+        record: Callable[[str, Directory], Awaitable[None]] | None = None,
     ) -> None:
         self._path = path
         self._on_change = on_change
         self._on_error = on_error
+        self._record = record
         try:
             text = path.read_text("utf-8")
             self._current = _parse(text)
         except (OSError, UnicodeDecodeError, PanjiError) as error:
             raise ConfigError("directory", str(error)) from error
+        self.text = text
+        """What the directory in force was read from."""
         self._seen: str | None = text
         self._taken: str | None = text
 
@@ -68,9 +78,9 @@ class DirectoryFile(DirectorySource):
         """Looks at the file until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            self.reload()
+            await self.reload()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Looks at the file, and takes its content if that is new and was the same at the last look."""
         text, problem = None, ""
         try:
@@ -85,11 +95,16 @@ class DirectoryFile(DirectorySource):
         try:
             if text is None:
                 raise ConfigError("directory", problem)
-            self._current = _parse(text)
+            directory = _parse(text)
+            if self._record is not None:
+                await self._record(text, directory)
         except PanjiError as error:
+            if isinstance(error, RefusedError) and error.retryable:
+                self._taken = self.text
             self._on_error(error)
         else:
-            self._on_change(self._current)
+            self._current, self.text = directory, text
+            self._on_change(directory)
 
 
 def _parse(text: str) -> Directory:

@@ -6,17 +6,20 @@ import asyncio
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
+from panji.core.vocabulary import Kind
 from panji.errors import PanjiError, Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server.admission import Rules, admit
 from panji_server.ledger import Ledger, receipts
-from panji_server.sequencing import Accepted, Admitted, Repeated
+from panji_server.presence import Presence
+from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
 from panji_server.storage.base import StorageError
 
 if TYPE_CHECKING:
@@ -25,10 +28,9 @@ if TYPE_CHECKING:
     from panji.core.directory import Organisation
     from panji.core.note import NoteSigner
     from panji.core.receipt import Receipt
-    from panji.core.vocabulary import Kind
     from panji_server.directory import DirectorySource
     from panji_server.limits import RateLimit
-    from panji_server.storage.base import Row, Storage
+    from panji_server.storage.base import Fetched, Row, Storage
 
 T = TypeVar("T")
 
@@ -79,6 +81,7 @@ class Exchange:
         limit: How much each organisation may submit.
         max_queue: Statements that may wait for a commit.
         on_failure: Called once when the storage failed and the process must end.
+        on_statement: Told of every statement of the exchange's own that was accepted.
         clock: Gives the time; aware.
     """
 
@@ -92,14 +95,17 @@ class Exchange:
         *,
         max_queue: int,
         on_failure: Callable[[StorageError], None],
+        on_statement: Callable[[Accepted], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.storage = storage
         self.directory = directory
+        self.presence = Presence(clock)
         self._rules = rules
         self._limit = limit
         self._clock = clock
         self._on_failure = on_failure
+        self._on_statement = on_statement
         self._failed = False
         self._closed = False
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
@@ -146,6 +152,34 @@ class Exchange:
                 outcomes[number] = await self._accepted_before(data, caller, outcome)
         return outcomes
 
+    async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
+        """Puts the exchange's own statements into the log; returns an outcome for each once all are durable.
+
+        Raises:
+            RefusedError: OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED: nothing is taken now.
+        """
+        outcomes = await self._ledger.append(statements)
+        for outcome in outcomes:
+            if isinstance(outcome, Accepted):
+                self._on_statement(outcome)
+        return outcomes
+
+    async def chore(self, work: Callable[[], T]) -> T:
+        """Runs other work that writes to the database between two commits.
+
+        Raises:
+            RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
+        """
+        return await self._ledger.chore(work)
+
+    async def keep_presence(self, fetched: Sequence[Fetched], seen: Mapping[str, datetime]) -> None:
+        """Keeps how far recipients have got, and when organisations were last here.
+
+        Raises:
+            RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
+        """
+        await self.chore(partial(self.storage.keep_presence, fetched, seen))
+
     def _admit(
         self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation, now: datetime
     ) -> list[Admitted | RefusedError]:
@@ -172,7 +206,7 @@ class Exchange:
             return refusal
         row = await self.read(self.storage.find, identifier)
         if row is not None and row.sender == caller.id and row.digest == dsse.digest(data):
-            return Repeated(row)
+            return content_erased() if row.erased else Repeated(row)
         return refusal
 
     async def receipts(self, rows: Sequence[Row]) -> list[Receipt]:
@@ -240,6 +274,10 @@ class Exchange:
         self._stopping.set()
         self.nudge()
         await self._quiet.wait()
+        fetched, seen = self.presence.take()
+        if fetched or seen:
+            with suppress(RefusedError):  # the storage has failed, and with it what was still to be kept
+                await self.keep_presence(fetched, seen)
         await self._ledger.stop()
         self._closed = True  # calls may still be running, in their time of grace
         self._readers.shutdown()
@@ -250,6 +288,8 @@ class Exchange:
             self._on_failure(error)
 
     def _committed(self, accepted: Mapping[int, Accepted]) -> None:
+        if any(one.row.kind == Kind.ERASURE for one in accepted.values()):
+            self._recent.clear()  # receipts have the salts that were just erased
         for index, one in accepted.items():
             self._recent[index] = one.receipt
         while len(self._recent) > _RECENT:

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import merkle
 from panji.core.entry import SALT_SIZE
-from panji.core.vocabulary import Kind
+from panji.core.vocabulary import OPENING, Kind
 from panji.errors import InputError, Reason, RefusedError
 from panji_server.sequencing import Accepted, Repeated, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
@@ -40,6 +40,7 @@ LONGEST_COMPANY_SECONDS = 0.016
 """How long a commit waits for company at most."""
 _RETRY = timedelta(seconds=1)
 
+T = TypeVar("T")
 Outcome = Accepted | Repeated | RefusedError
 
 
@@ -48,6 +49,12 @@ class _Submission:
     admit: Callable[[], Sequence[Admitted | RefusedError]]
     count: int
     answer: asyncio.Future[list[Outcome]]
+
+
+@dataclass(slots=True)
+class _Chore:
+    work: Callable[[], Any]
+    answer: asyncio.Future[Any]
 
 
 class Ledger:
@@ -77,6 +84,7 @@ class Ledger:
         self._on_failure = on_failure
         self._queue: deque[_Submission] = deque()
         self._queued = 0
+        self._chores: deque[_Chore] = deque()
         self._wake = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "panji-ledger")
         self._task: asyncio.Task[None] | None = None
@@ -122,6 +130,23 @@ class Ledger:
         self._wake.set()
         return answer
 
+    async def chore(self, work: Callable[[], T]) -> T:
+        """Runs other work that writes to the database, in the writer's thread and between two commits.
+
+        Args:
+            work: What to do. A StorageError that it raises ends the ledger, as one of a commit does.
+
+        Raises:
+            RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
+            Exception: What the work raised.
+        """
+        if self._closed is not None:
+            raise self._closed()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._chores.append(_Chore(work, answer))
+        self._wake.set()
+        return await answer
+
     def require_room(self, count: int) -> None:
         """Checks that the queue has room.
 
@@ -143,11 +168,7 @@ class Ledger:
 
     async def _run(self) -> None:
         company = 0
-        while self._closed is None or self._queue:
-            if not self._queue:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
+        while await self._work():
             if company > 1:
                 await self._company(company)
             group = self._take()
@@ -177,6 +198,34 @@ class Ledger:
                 else:
                     submission.answer.set_result(outcomes)
 
+    async def _work(self) -> bool:
+        """Does the chores, and waits for submissions. False: none are left, and none will come."""
+        while True:
+            while self._chores:
+                if not await self._do(self._chores.popleft()):
+                    return False
+            if self._queue:
+                return True
+            if self._closed is not None:
+                return False
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _do(self, chore: _Chore) -> bool:
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(self._writer, chore.work)
+        except StorageError as error:
+            self._chores.appendleft(chore)
+            self._fail([], error)
+            return False
+        except Exception as error:  # noqa: BLE001 - whoever asked for it is told
+            if not chore.answer.done():
+                chore.answer.set_exception(error)
+        else:
+            if not chore.answer.done():
+                chore.answer.set_result(result)
+        return True
+
     async def _company(self, expected: int) -> None:
         """Waits until as many have come as shared the commit before, or nobody comes any more."""
         latest = asyncio.get_running_loop().time() + LONGEST_COMPANY_SECONDS
@@ -199,10 +248,12 @@ class Ledger:
 
     def _fail(self, group: Iterable[_Submission], error: StorageError) -> None:
         self._closed = _storage_failed
-        for submission in (*group, *self._queue):
-            if not submission.answer.done():
-                submission.answer.set_exception(_storage_failed())
+        answers: list[asyncio.Future[Any]] = [one.answer for one in (*group, *self._queue)]
+        for answer in (*answers, *(one.answer for one in self._chores)):
+            if not answer.done():
+                answer.set_exception(_storage_failed())
         self._queue.clear()
+        self._chores.clear()
         self._on_failure(error)
 
     async def _commit(self, group: list[_Submission]) -> list[list[Outcome] | Exception]:
@@ -235,12 +286,13 @@ class Ledger:
         return outcomes
 
     def _write(self, items: Sequence[Admitted], transaction: Append) -> list[Outcome]:
-        replies = [item.statement for item in items if item.statement.kind is not Kind.FLAG]
+        replies = [item.statement for item in items if item.statement.kind not in OPENING]
         known = transaction.load(
             {item.statement.id for item in items},
             {reply.case_id for reply in replies},
             {(reply.case_id, reply.in_reply_to) for reply in replies},
             {item.statement.recipient for item in items},
+            {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
         result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)))
         if result.commit is not None:

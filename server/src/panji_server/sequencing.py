@@ -14,7 +14,8 @@ from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash, verify_inclusion
 from panji.core.receipt import Receipt
-from panji.core.vocabulary import Kind
+from panji.core.statements import Erasure
+from panji.core.vocabulary import BY_THE_OPERATOR, Kind
 from panji.errors import Reason, RefusedError
 from panji_server.storage.base import Commit, Head, Row
 
@@ -112,8 +113,14 @@ def sequence(
         nodes=extension.nodes,
         head=Head(extension.frontier, group.rows[-1].received_at),
         checkpoint=signed,
+        erased=group.erased,
     )
     return Sequenced(outcomes, written)
+
+
+def content_erased() -> RefusedError:
+    """Returns the refusal of what would need content that a law had erased."""
+    return RefusedError(Reason.CONTENT_ERASED, "what this statement said was erased by law; its place in the log stays")
 
 
 def receipt_of(row: Row, proof: tuple[bytes, ...], checkpoint: str) -> Receipt:
@@ -149,9 +156,11 @@ class _Group:
         self._cases = dict(known.cases)
         self._answered = set(known.answered)
         self._sequences = dict(known.sequences)
+        self._digests = {index: list(digests) for index, digests in known.digests.items()}
         self.rows: list[Row] = []
         self.statements: list[Statement] = []
         self.changed: dict[int, Case] = {}
+        self.erased: set[int] = set()
 
     def take(self, item: Admitted, salt: bytes) -> Row | Repeated:
         """Gives a statement its place, or raises RefusedError and changes nothing."""
@@ -160,6 +169,8 @@ class _Group:
         earlier = self._by_id.get(statement.id)
         if earlier is not None:
             if earlier.digest == item.digest:
+                if earlier.erased:  # and with it the salt, without which there is no receipt
+                    raise content_erased()
                 return Repeated(earlier)
             raise RefusedError(
                 Reason.STATEMENT_ID_REUSED,
@@ -169,8 +180,11 @@ class _Group:
         # 2 Time only goes forward in the log, whatever the clocks of several servers do.
         received_at = item.received_at if self._latest is None else max(item.received_at, self._latest)
         # 3 The case, as this statement leaves it.
+        case: Case | None
         if statement.kind is Kind.FLAG:
             case_index, case = self._next, cases.open_case(statement, item.digest, received_at)
+        elif statement.kind is Kind.DIRECTORY_RECORD:
+            case_index, case = self._next, None
         else:
             case_index, case = self._reply(statement, item.digest, received_at)
         # 4 Its place: in the log, and in the recipient's feed.
@@ -182,22 +196,34 @@ class _Group:
         self._next += 1
         self._latest = received_at
         self._by_id[statement.id] = row
-        self._cases[case.id] = (case_index, case)
         self._answered.add((case_index, item.digest))
         self._sequences[statement.recipient] = number
         self.rows.append(row)
         self.statements.append(statement)
-        self.changed[case_index] = case
+        if case is not None:
+            self._cases[case.id] = (case_index, case)
+            self.changed[case_index] = case
+        if case_index in self._digests and statement.kind not in BY_THE_OPERATOR:
+            self._digests[case_index].append(item.digest)
+        if statement.kind is Kind.ERASURE:
+            self.erased.add(case_index)
         return row
 
     def _reply(self, statement: Statement, digest: bytes, received_at: datetime) -> tuple[int, Case]:
         found = self._cases.get(statement.case_id)
         # Whoever is no party learns nothing, not even that there is such a case.
-        if found is None or statement.sender not in {found[1].authority, found[1].platform}:
+        of_the_operator = statement.kind in BY_THE_OPERATOR  # in its role: see panji_server.policy
+        if found is None or not (of_the_operator or statement.sender in {found[1].authority, found[1].platform}):
             raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case, or you are no party to it")
         case_index, case = found
         if (case_index, statement.in_reply_to) not in self._answered:
             raise RefusedError(
                 Reason.REPLY_TARGET_UNKNOWN, "no statement of this case has the digest that in_reply_to names"
             )
-        return case_index, cases.apply(case, statement, digest, received_at)
+        after = cases.apply(case, statement, digest, received_at)
+        # What the two persons signed is what is erased: nothing that came in between goes with it unseen.
+        if isinstance(statement.body, Erasure) and list(statement.body.digests) != self._digests[case_index]:
+            raise RefusedError(
+                Reason.TARGETS_MISMATCH, "the digests are not those of all that the sides have said in this case"
+            )
+        return case_index, after

@@ -22,6 +22,7 @@ from panji.profile import Profile
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from panji.core.keys import PublicKey
     from panji.development import Development
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,7 +67,9 @@ def test_the_exchange_is_reached_by_name_and_by_both_loopback_addresses(made: De
 def test_private_keys_are_readable_by_their_owner_only_and_nothing_else_holds_one(made: Development) -> None:
     files = [path for path in made.directory.rglob("*") if path.is_file()]
     secret = {path for path in files if b"PRIVATE KEY" in path.read_bytes()}
-    assert len(secret) == 1 + 2 + 2 * 4  # the authority's, the exchange's two, two of each organisation
+    assert (
+        len(secret) == 1 + 3 + 2 * 4 + 1
+    )  # the authority's, the exchange's, two of each organisation, the operator's second
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
     assert "PRIVATE" not in repr(made)
     issued = made.ca.issue(not_before=NOW, not_after=NOW + LIFETIME)
@@ -96,17 +99,30 @@ def test_the_directory_knows_everyone_and_lets_every_authority_flag_to_every_pla
     for organisation, path in made.profiles.items():
         (key_file,) = Profile.load(path).signing_keys
         signer = PrivateKeySigner.from_pem(key_file.read_bytes())
-        assert directory.keys(organisation, NOW) == (signer.public_key,)
+        first, *others = directory.keys(organisation, NOW)
+        assert first == signer.public_key
+        assert len(others) == (2 if organisation == "operator" else 0)
         assert signer.public_key.algorithm is Algorithm.ED25519
         spiffe = f"spiffe://exchange.example/{organisation}/gateway"
         assert directory.organisation_of(spiffe) == directory.organisation(organisation)
+
+
+def test_the_operator_has_two_persons_and_the_exchange_a_key_of_its_own(made: Development) -> None:
+    directory = parse_directory((made.directory / "exchange" / "directory.toml").read_text())
+
+    def key(path: str) -> PublicKey:
+        return PrivateKeySigner.from_pem((made.directory / path).read_bytes()).public_key
+
+    persons = (key("operator/keys/statements.pem"), key("operator/keys/second.pem"))
+    assert directory.persons("operator", NOW) == persons
+    assert directory.keys("operator", NOW) == (*persons, key("exchange/keys/statements.pem"))
 
 
 def test_the_settings_of_the_exchange_name_files_that_are_there(made: Development) -> None:
     settings = tomllib.loads(made.config.read_text())
     folder = made.config.parent
     assert (settings["origin"], settings["listen"]) == (made.origin, made.listen)
-    files = [settings["directory"], settings["log_key"], *settings["tls"].values()]
+    files = [settings["directory"], settings["log_key"], settings["statement_key"], *settings["tls"].values()]
     assert all((folder / one).is_file() for one in files)
     log = PrivateKeySigner.from_pem((folder / settings["log_key"]).read_bytes())
     assert made.log_key == str(NoteVerifier.for_key(made.origin, log.public_key))

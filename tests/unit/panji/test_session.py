@@ -29,6 +29,7 @@ from panji import session as module
 from panji.core import checkpoint
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
+from panji.core.identifier import new_id
 from panji.core.keys import Algorithm, PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.vocabulary import CaseState
@@ -41,7 +42,7 @@ from panji.errors import (
     SignatureError,
     VerificationError,
 )
-from panji.session import Session, Signed, new_id
+from panji.session import Session, Signed
 from panji.v1 import case_pb2, receipt_pb2, vocabulary_pb2
 from panji.wire.envelopes import encode_envelope, parse_envelope
 from panji.wire.receipts import delivery_to_message, parse_receipt, receipt_from_message

@@ -35,14 +35,12 @@ def emissions() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             if not isinstance(node, ast.Call):
                 continue
             function = ast.unparse(node.func)
-            if function == "_report":
-                event = node.args[1]
-            elif function.endswith("audit.write"):
+            if function == "self._report" or function.endswith("audit.write"):
                 (event,) = node.args
             else:
                 continue
             if not isinstance(event, ast.Constant):
-                assert ast.unparse(node) == "audit.write(event, **fields)"  # the inside of _report
+                assert ast.unparse(node) == "self._audit.write(event, **fields)"  # the inside of _report
                 continue
             fields: list[str] = []
             for keyword in node.keywords:

@@ -12,13 +12,14 @@ import pytest
 from panji.errors import ConfigError
 from panji_server.config import TLS, Audit, Config, Limits, load
 
-FILES = ("directory.toml", "log.pem", "exchange.pem", "exchange.key", "ca.pem")
+FILES = ("directory.toml", "log.pem", "statements.pem", "exchange.pem", "exchange.key", "ca.pem")
 WHOLE: dict[str, Any] = {
     "origin": "exchange.example/log",
     "listen": "127.0.0.1:7443",
     "database": "data/exchange.db",
     "directory": "directory.toml",
     "log_key": "log.pem",
+    "statement_key": "statements.pem",
     "grace_seconds": 1.5,
     "tls.certificate": "exchange.pem",
     "tls.key": "exchange.key",
@@ -29,11 +30,13 @@ WHOLE: dict[str, Any] = {
     "limits.queue": 1000,
     "limits.issued_before": 60,
     "limits.issued_after": "PT30S",
+    "deadlines.acknowledged": "PT4H",
     "audit.path": "audit.jsonl",
 }
 """Every key there is."""
 REQUIRED = {
-    "origin", "listen", "database", "directory", "log_key", "tls.certificate", "tls.key", "tls.client_ca",
+    "origin", "listen", "database", "directory", "log_key", "statement_key", "tls.certificate", "tls.key",
+    "tls.client_ca",
 }  # fmt: skip
 
 
@@ -78,6 +81,8 @@ def test_every_key_is_read_and_relative_paths_are_the_files(home: Path) -> None:
     assert (config.limits.statements_per_second, config.limits.burst) == (10.5, 7)
     assert (config.limits.envelope_bytes, config.limits.queue) == (2048, 1000)
     assert (config.limits.issued_before, config.limits.issued_after) == (timedelta(minutes=1), timedelta(seconds=30))
+    assert config.statement_key == home / "statements.pem"
+    assert config.deadlines.acknowledged == timedelta(hours=4)
     assert config.audit.path == str(home / "audit.jsonl")
     assert config.grace_seconds == 1.5
 
@@ -98,6 +103,7 @@ def test_the_required_keys_suffice(home: Path) -> None:
     assert config.audit.path == "-"
     assert config.limits.envelope_bytes == 260 * 1024
     assert config.limits.issued_before == timedelta(hours=24)
+    assert config.deadlines.acknowledged == timedelta(hours=24)
 
 
 def test_an_absolute_path_stays_and_a_dash_is_standard_output(home: Path) -> None:

@@ -54,7 +54,9 @@ class Followed:
 
     def look(self, times: int = 2) -> None:
         for _ in range(times):
-            self.source.reload()
+            looking = self.source.reload()
+            with pytest.raises(StopIteration):
+                looking.send(None)  # without a record to wait for, a look waits for nothing
 
 
 @pytest.fixture

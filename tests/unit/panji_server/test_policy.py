@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.rooms import (
     LATER,
-    OPERATOR,
     OTHER_MINISTRY,
     ROLES,
     a_directory,
@@ -18,6 +17,7 @@ from support.rooms import (
 )
 from support.statements import (
     MINISTRY,
+    OPERATOR,
     PLATFORM,
     STRANGER,
     a_body,

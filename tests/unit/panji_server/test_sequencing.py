@@ -228,7 +228,7 @@ def test_a_drill_is_said_to_be_one() -> None:
 def test_a_receipt_that_does_not_verify_is_a_defect_and_is_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     real = sequencing.receipt_of
     monkeypatch.setattr(sequencing, "receipt_of", lambda row, proof, note: real(row, (*proof, bytes(32)), note))
-    known = Known({}, {}, set(), {PLATFORM: 0})
+    known = Known({}, {}, set(), {PLATFORM: 0}, {})
     with pytest.raises(ProofError):
         sequence([FLAG], Head.empty(), known, LOG, counting_salts())
 

@@ -17,10 +17,11 @@ from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOpti
 from panji.cli.journal import Journal, key_of
 from panji.cli.output import Output, table
 from panji.client import Client
+from panji.core.identifier import new_id
 from panji.errors import InputError, Reason, RefusedError
 from panji.importer import Format, Import, Row
 from panji.profile import Profile
-from panji.session import Signed, Verified, new_id
+from panji.session import Signed, Verified
 
 STATUSES = ("valid", "accepted", "already_sent", "refused", "incomplete")
 """What becomes of a row. ``valid`` is a dry run's word."""

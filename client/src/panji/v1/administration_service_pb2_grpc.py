@@ -61,8 +61,8 @@ class AdministrationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseCase(self, request, context):
-        """Erases what the statements of a case say. The Erasures, the new state of the case and the erasure itself are durable
-        together before the answer. Irreversible.
+        """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
+        of the case, before the answer.
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,

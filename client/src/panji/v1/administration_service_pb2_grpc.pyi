@@ -39,8 +39,8 @@ class AdministrationServiceStub:
     Caller: a participant of the operator. Safe to retry. Errors: ROLE_NOT_ALLOWED, CASE_NOT_FOUND, REQUEST_INVALID.
     """
     EraseCase: _grpc.UnaryUnaryMultiCallable[_administration_service_pb2.EraseCaseRequest, _administration_service_pb2.EraseCaseResponse]
-    """Erases what the statements of a case say. The Erasures, the new state of the case and the erasure itself are durable
-    together before the answer. Irreversible.
+    """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
+    of the case, before the answer.
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
@@ -58,8 +58,8 @@ class AdministrationServiceAsyncStub(AdministrationServiceStub):
     Caller: a participant of the operator. Safe to retry. Errors: ROLE_NOT_ALLOWED, CASE_NOT_FOUND, REQUEST_INVALID.
     """
     EraseCase: _aio.UnaryUnaryMultiCallable[_administration_service_pb2.EraseCaseRequest, _administration_service_pb2.EraseCaseResponse]  # type: ignore[assignment]
-    """Erases what the statements of a case say. The Erasures, the new state of the case and the erasure itself are durable
-    together before the answer. Irreversible.
+    """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
+    of the case, before the answer.
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
@@ -86,8 +86,8 @@ class AdministrationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _administration_service_pb2.EraseCaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_administration_service_pb2.EraseCaseResponse, _abc.Awaitable[_administration_service_pb2.EraseCaseResponse]]:
-        """Erases what the statements of a case say. The Erasures, the new state of the case and the erasure itself are durable
-        together before the answer. Irreversible.
+        """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
+        of the case, before the answer.
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Organisation
     from panji_server.audit import AuditLog
     from panji_server.directory import DirectorySource
+    from panji_server.presence import Presence
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
 _OURS = "/panji.v1."
@@ -81,8 +82,9 @@ class Call:
 class Boundary(grpc.aio.ServerInterceptor):
     """Wraps every handler of ``panji.v1``. Health and reflection are left as they are: TLS guards them."""
 
-    def __init__(self, directory: DirectorySource, audit: AuditLog) -> None:
+    def __init__(self, directory: DirectorySource, presence: Presence, audit: AuditLog) -> None:
         self._directory = directory
+        self._presence = presence
         self._audit = audit
         self._wrapped: dict[str, Any] = {}
 
@@ -124,6 +126,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 metadata={"participant": call.participant},
             )
         call.organisation = organisation
+        self._presence.called(organisation)
 
     # Requests are parsed here, not by the library, which would answer what is malformed without a word of ours.
 

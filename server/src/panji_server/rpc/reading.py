@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from panji.core import form
 from panji.core.vocabulary import CaseState, Category, Kind
 from panji.errors import InputError, Reason, RefusedError, Violation
-from panji.v1 import case_pb2, case_pb2_grpc, feed_service_pb2, feed_service_pb2_grpc
+from panji.v1 import case_pb2, case_pb2_grpc, feed_service_pb2, feed_service_pb2_grpc, receipt_pb2
 from panji.wire.cases import case_to_message
-from panji.wire.receipts import delivery_to_message
+from panji.wire.receipts import delivery_to_message, receipt_to_message
 from panji.wire.times import to_datetime
 from panji_server.exchange import fitting
 from panji_server.rpc.call import CALL
+from panji_server.sequencing import content_erased
 from panji_server.storage.base import CaseFilter
 
 if TYPE_CHECKING:
@@ -23,14 +25,17 @@ if TYPE_CHECKING:
 
     from panji.core.case import Case
     from panji.core.directory import Organisation
+    from panji.core.receipt import Receipt
     from panji_server.audit import AuditLog
     from panji_server.exchange import Exchange
     from panji_server.rpc.submission import Submission
+    from panji_server.storage.base import Row
 
 _PAGE = 50
 _MAX_PAGE = 500
 _NEWEST = 2**62
 """Above every index."""
+_NOT_ERASED = frozenset(CaseState) - {CaseState.UNSPECIFIED, CaseState.ERASED}
 
 
 class CaseService(case_pb2_grpc.CaseServiceServicer):
@@ -49,6 +54,8 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         found = await self._exchange.read(self._exchange.storage.case, request.case_id)
         if found is None or CALL.get().caller.id not in {found[1].authority, found[1].platform}:
             raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case, or you are no party to it")
+        if found[1].state is CaseState.ERASED:
+            raise content_erased()
         return case_pb2.GetCaseResponse(case=(await self._with_statements([found]))[0])
 
     async def ListCases(self, request: Any, context: Any) -> case_pb2.ListCasesResponse:
@@ -58,6 +65,10 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         scope = _scope(request, caller)
         size = request.page_size or _PAGE
         before = _open_token(request.page_token, scope) if request.page_token else _NEWEST
+        if request.with_statements:  # of erased cases none are left
+            wanted = replace(wanted, states=(wanted.states or _NOT_ERASED) - {CaseState.ERASED})
+            if not wanted.states:
+                return case_pb2.ListCasesResponse()
         found = await self._exchange.read(self._exchange.storage.cases, wanted, before, size + 1)
         page = found[:size]
         cases = (
@@ -97,17 +108,20 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
         last, count = request.after_sequence, 0
         self._audit.write("watch.started", **call.fields, peer=call.peer, last_sequence=last)
         self._audit.flush()
-        feed = self._exchange.feed(call.caller.id, last)
+        feed, presence = self._exchange.feed(call.caller.id, last), self._exchange.presence
         code, reason = "CANCELLED", ""
         try:
-            async for run, at_end in feed:
-                yield feed_service_pb2.WatchResponse(
-                    deliveries=[delivery_to_message(row.envelope, receipt) for row, receipt in run]
-                )
-                if run:
-                    last, count = run[-1][0].sequence, count + len(run)
-                if at_end and request.stop_at_end:
-                    break
+            with presence.watching(call.caller):
+                async for run, at_end in feed:
+                    presence.handed_over(call.caller.id, call.participant, last)  # so far the caller has it, it says
+                    yield feed_service_pb2.WatchResponse(
+                        deliveries=[await self._delivery(row, receipt) for row, receipt in run]
+                    )
+                    if run:
+                        last, count = run[-1][0].sequence, count + len(run)
+                        presence.handed_over(call.caller.id, call.participant, last)
+                    if at_end and request.stop_at_end:
+                        break
             code = "OK"
         except RefusedError as refusal:
             code, reason = refusal.code.name, refusal.reason.value
@@ -125,6 +139,18 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
                 last_sequence=last,
             )
             self._audit.flush()
+
+    async def _delivery(self, row: Row, receipt: Receipt) -> receipt_pb2.Delivery:
+        if not row.erased:
+            return delivery_to_message(row.envelope, receipt)
+        erasure = await self._exchange.read(self._exchange.storage.erasure, row.case_index)
+        assert erasure is not None  # noqa: S101 - one commit wrote it and erased the content
+        (of_erasure,) = await self._exchange.receipts([erasure])
+        return receipt_pb2.Delivery(
+            receipt=receipt_to_message(receipt),
+            commitment=row.commitment,
+            erasure=delivery_to_message(erasure.envelope, of_erasure),
+        )
 
 
 def _filter(request: Any, caller: Organisation) -> CaseFilter:

@@ -12,8 +12,12 @@ from grpc_reflection.v1alpha import reflection
 from panji.errors import ConfigError
 from panji.tls import MAX_MESSAGE_BYTES, server_credentials
 from panji.v1 import (
+    administration_service_pb2,
+    administration_service_pb2_grpc,
     case_pb2,
     case_pb2_grpc,
+    directory_service_pb2,
+    directory_service_pb2_grpc,
     feed_service_pb2,
     feed_service_pb2_grpc,
     flag_service_pb2,
@@ -23,6 +27,7 @@ from panji.v1 import (
     response_service_pb2,
     response_service_pb2_grpc,
 )
+from panji_server.rpc.administration import AdministrationService, DirectoryService
 from panji_server.rpc.call import Boundary
 from panji_server.rpc.reading import CaseService, FeedService
 from panji_server.rpc.services import FlagService, LogService, ResponseService
@@ -80,7 +85,7 @@ class Server:
     """
 
     def __init__(self, config: Config, exchange: Exchange, audit: AuditLog) -> None:
-        boundary = Boundary(exchange.directory, audit)
+        boundary = Boundary(exchange.directory, exchange.presence, audit)
         submission = Submission(exchange, audit)
         self._server = grpc.aio.server(interceptors=(boundary,), options=_OPTIONS)
         flag_service_pb2_grpc.add_FlagServiceServicer_to_server(FlagService(submission), self._server)
@@ -88,6 +93,10 @@ class Server:
         case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(exchange, submission), self._server)
         feed_service_pb2_grpc.add_FeedServiceServicer_to_server(FeedService(exchange, audit), self._server)
         log_service_pb2_grpc.add_LogServiceServicer_to_server(LogService(exchange), self._server)
+        directory_service_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryService(exchange), self._server)
+        administration_service_pb2_grpc.add_AdministrationServiceServicer_to_server(
+            AdministrationService(exchange, submission), self._server
+        )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = [
@@ -96,6 +105,8 @@ class Server:
             case_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name,
             feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"].full_name,
             log_service_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
+            directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
+            administration_service_pb2.DESCRIPTOR.services_by_name["AdministrationService"].full_name,
         ]
         self._services = ["", *services]
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)

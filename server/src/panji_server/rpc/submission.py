@@ -53,6 +53,18 @@ class Submission:
             raise answer
         return receipt_to_message(answer)
 
+    async def all(self, envelopes: Sequence[bytes], kind: Kind) -> list[receipt_pb2.Receipt]:
+        """Submits a few statements of one kind that belong together; those before a refused one stay accepted.
+
+        Raises:
+            RefusedError: The first refusal.
+        """
+        answers = await self._answers(envelopes, frozenset({kind}))
+        for answer in answers:
+            if isinstance(answer, RefusedError):
+                raise answer
+        return [receipt_to_message(answer) for answer in answers if not isinstance(answer, RefusedError)]
+
     async def many(self, envelopes: Sequence[bytes], kinds: frozenset[Kind], results: Results) -> None:
         """Submits 1 to 1,000 statements and adds a result for each; a refused one does not sink the rest.
 

@@ -44,12 +44,31 @@ class Row:
     """Index of the flag that opened the case; its own for a flag."""
     received_at: datetime
     salt: bytes
+    """Empty once the content is erased."""
     digest: bytes
     commitment: bytes
     """Of the log entry. Stored, since it cannot be computed any more once the salt is erased."""
     tree_size: int
     """Size of the tree whose checkpoint the receipt carries: that of the commit which appended this statement."""
     envelope: bytes
+    """Empty once the content is erased."""
+
+    @property
+    def erased(self) -> bool:
+        """Whether what the statement said is gone."""
+        return not self.envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """How far an organisation has fetched its feed, and since when."""
+
+    recipient: str
+    through: int
+    """Sequence of the last statement that was handed over."""
+    participant: str
+    """SPIFFE id of the participant that fetched it."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,8 @@ class Known:
     """Those of the (case index, digest) pairs asked for that are in the log."""
     sequences: Mapping[str, int]
     """Last sequence of each recipient asked for; 0 where it has none."""
+    digests: Mapping[int, Sequence[bytes]]
+    """What the sides have said in the cases that are to be erased: digests in the log's order, by case index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,8 @@ class Commit:
     nodes: Sequence[Node]
     head: Head
     checkpoint: str
+    erased: Collection[int] = ()
+    """Case indexes: what the sides have said in these cases is erased, for good, with this commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +144,16 @@ class Append(ABC):
         cases: Collection[str],
         answers: Collection[tuple[str, bytes]],
         recipients: Collection[str],
+        erasures: Collection[str] = (),
     ) -> Known:
-        """Returns what there is of these statements, cases, (case id, digest) answers and feeds, in bulk."""
+        """Returns what there is of these statements, cases, (case id, digest) answers, feeds and cases to erase."""
 
     @abstractmethod
     def store(self, commit: Commit) -> None:
-        """Writes a commit. It is durable once the transaction's context has been left without an error."""
+        """Writes a commit. It is durable once the transaction's context has been left without an error.
+
+        What it erases is overwritten: no copy stays in the database or its log once it has been tidied up.
+        """
 
 
 class Storage(ABC):
@@ -166,6 +193,34 @@ class Storage(ABC):
     @abstractmethod
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         """Returns every statement of these cases, by case, in the log's order."""
+
+    @abstractmethod
+    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
+        """Returns cases without any answer that were opened by then and not stated overdue yet, oldest first."""
+
+    @abstractmethod
+    def erasure(self, case_index: int) -> Row | None:
+        """Returns the statement by which the content of a case was erased."""
+
+    @abstractmethod
+    def directory_record(self, before: int) -> Row | None:
+        """Returns the newest record of the directory below an index of the log."""
+
+    @abstractmethod
+    def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
+        """Keeps, durably, how far recipients have got, and when organisations were last here.
+
+        What goes no further than what is kept already, or is earlier, changes nothing. Called from one thread at a
+        time, and never during an append.
+        """
+
+    @abstractmethod
+    def fetched(self, recipient: str, sequence: int) -> Fetched | None:
+        """Returns when a recipient first fetched its feed up to a sequence or further."""
+
+    @abstractmethod
+    def last_seen(self, organisation: str) -> datetime | None:
+        """Returns when an organisation was last here."""
 
     @abstractmethod
     def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:

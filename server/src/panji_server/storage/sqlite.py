@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from panji.core.case import Case, TargetStatus
 from panji.core.merkle import Frontier
 from panji.core.vocabulary import (
+    BY_THE_OPERATOR,
     AcknowledgementLevel,
     CaseState,
     Category,
@@ -25,11 +26,23 @@ from panji.core.vocabulary import (
     Urgency,
 )
 from panji.errors import InputError
-from panji_server.storage.base import Append, CaseFilter, Commit, Head, Known, Row, SchemaError, Storage, StorageError
+from panji_server.storage.base import (
+    Append,
+    CaseFilter,
+    Commit,
+    Fetched,
+    Head,
+    Known,
+    Row,
+    SchemaError,
+    Storage,
+    StorageError,
+)
 from panji_server.storage.codec import from_micros, join_hashes, node_key, split_hashes, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from panji.core.merkle import Position
@@ -52,18 +65,26 @@ CREATE TABLE statement (
 CREATE UNIQUE INDEX statement_id ON statement (id);
 CREATE UNIQUE INDEX statement_feed ON statement (recipient, sequence);
 CREATE INDEX statement_case ON statement (case_idx);
+CREATE INDEX statement_directory ON statement (idx) WHERE kind = 'directory_record';
 CREATE TABLE cases (
     idx INTEGER PRIMARY KEY, authority TEXT NOT NULL, platform TEXT NOT NULL, test INTEGER NOT NULL,
     instrument INTEGER NOT NULL, category INTEGER NOT NULL, sub_category INTEGER NOT NULL, urgency INTEGER NOT NULL,
     state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, opened_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL, overdue_since INTEGER
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
 CREATE INDEX cases_platform ON cases (platform, idx);
+CREATE INDEX cases_silent ON cases (opened_at) WHERE state = 1 AND overdue_since IS NULL;
 CREATE TABLE target (
     case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
     refusal INTEGER NOT NULL, PRIMARY KEY (case_idx, position)
 ) STRICT, WITHOUT ROWID;
+-- A row each time a recipient got further. What was fetched first when is the first row that goes so far.
+CREATE TABLE fetched (
+    recipient TEXT NOT NULL, through INTEGER NOT NULL, participant TEXT NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (recipient, through)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen (organisation TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO head VALUES (1, 0, x'', NULL);
 """
 
@@ -72,14 +93,17 @@ _ROW = (
 )
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
-    "c.state, c.level, c.open_question, c.opened_at, c.updated_at"
+    "c.state, c.level, c.open_question, c.opened_at, c.updated_at, c.overdue_since"
 )
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
 _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
-"""Rows of one INSERT; the widest has 13 columns, and SQLite binds 32,766 values."""
+"""Rows of one INSERT; the widest has 14 columns, and SQLite binds 32,766 values."""
 _BUSY_SECONDS = 30.0
+_FORGETTING = 3
+"""Attempts to empty the write-ahead log after an erasure; each waits up to the seconds above for readers."""
+_BY_A_SIDE = f"kind NOT IN ({', '.join(repr(str(kind)) for kind in sorted(BY_THE_OPERATOR))})"
 _COMMITS_A_CHECKPOINT = 512
 _ROWS_A_CHECKPOINT = 8192
 """What comes first. Two or three commits feel each move of the write-ahead log, so they are rare, and what waits to be
@@ -121,7 +145,18 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
+        if append.erased:
+            self._forget()
         self._tidy(append.stored)
+
+    def _forget(self) -> None:
+        """Empties the write-ahead log, which still has the pages as they were before an erasure."""
+        with _translated():
+            for _ in range(_FORGETTING):
+                (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    return
+        raise StorageError("SQLite: readers keep the write-ahead log from being emptied after an erasure")
 
     def _tidy(self, rows: int) -> None:
         """Moves the write-ahead log into the database now and then, beside the commits.
@@ -159,11 +194,7 @@ class SQLiteStorage(Storage):
             return [_row(record) for record in _select_in(self._connection(), query, sorted(indexes))]
 
     def find(self, identifier: str) -> Row | None:
-        query = f"SELECT {_ROW} FROM statement WHERE id = ?"
-        key = _key(identifier)
-        with _reading():
-            record = self._connection().execute(query, (key,)).fetchone()
-            return None if record is None else _row(record)
+        return self._one("id = ?", _key(identifier))
 
     def case(self, identifier: str) -> tuple[int, Case] | None:
         key = _key(identifier)
@@ -201,6 +232,54 @@ class SQLiteStorage(Storage):
                 found[row.case_index].append(row)
         return found
 
+    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
+        query = (
+            f"SELECT {_CASE} {_FROM_CASE} WHERE c.state = {int(CaseState.SUBMITTED)} AND c.overdue_since IS NULL "
+            "AND c.opened_at <= ? ORDER BY c.opened_at LIMIT ?"
+        )
+        with self._snapshot() as connection:
+            records = connection.execute(query, (to_micros(opened_until), limit)).fetchall()
+            return list(_with_targets(connection, records))
+
+    def erasure(self, case_index: int) -> Row | None:
+        return self._one("case_idx = ? AND kind = 'erasure' ORDER BY idx", case_index)
+
+    def directory_record(self, before: int) -> Row | None:
+        return self._one("kind = 'directory_record' AND idx < ? ORDER BY idx DESC", before)
+
+    def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
+        with _translated():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany(
+                    "INSERT INTO fetched SELECT ?1, ?2, ?3, ?4 "
+                    "WHERE NOT EXISTS (SELECT 1 FROM fetched WHERE recipient = ?1 AND through >= ?2)",
+                    [(one.recipient, one.through, one.participant, to_micros(one.at)) for one in fetched],
+                )
+                connection.executemany(
+                    "INSERT INTO seen VALUES (?, ?) ON CONFLICT (organisation) DO UPDATE SET at = max(at, excluded.at)",
+                    [(organisation, to_micros(at)) for organisation, at in seen.items()],
+                )
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+
+    def fetched(self, recipient: str, sequence: int) -> Fetched | None:
+        query = (
+            "SELECT through, participant, at FROM fetched WHERE recipient = ? AND through >= ? ORDER BY through LIMIT 1"
+        )
+        with _reading():
+            record = self._connection().execute(query, (recipient, sequence)).fetchone()
+            return None if record is None else Fetched(recipient, record[0], record[1], from_micros(record[2]))
+
+    def last_seen(self, organisation: str) -> datetime | None:
+        with _reading():
+            query = "SELECT at FROM seen WHERE organisation = ?"
+            record = self._connection().execute(query, (organisation,)).fetchone()
+            return None if record is None else from_micros(record[0])
+
     def nodes(self, positions: Sequence[Position]) -> Mapping[Position, bytes]:
         keys = {node_key(level, index): (level, index) for level, index in positions}
         with _translated():
@@ -231,6 +310,12 @@ class SQLiteStorage(Storage):
                 connection.close()
             self._connections.clear()
             self._local = threading.local()
+
+    def _one(self, condition: str, value: Any) -> Row | None:
+        with _reading():
+            query = f"SELECT {_ROW} FROM statement WHERE {condition} LIMIT 1"
+            record = self._connection().execute(query, (value,)).fetchone()
+            return None if record is None else _row(record)
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -281,6 +366,7 @@ class _SQLiteAppend(Append):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.stored = 0
+        self.erased = False
 
     def head(self) -> Head:
         with _reading():
@@ -292,6 +378,7 @@ class _SQLiteAppend(Append):
         cases: Collection[str],
         answers: Collection[tuple[str, bytes]],
         recipients: Collection[str],
+        erasures: Collection[str] = (),
     ) -> Known:
         query = f"SELECT {_ROW} FROM statement WHERE id IN (%s)"
         keys, flags = [_key(one) for one in ids], [_key(one) for one in cases]
@@ -310,7 +397,12 @@ class _SQLiteAppend(Append):
             ).fetchone()[0]
             for one in recipients
         }
-        return Known(by_id, found, answered, sequences)
+        digests = {found[one][0]: self._said(found[one][0]) for one in erasures if one in found}
+        return Known(by_id, found, answered, sequences, digests)
+
+    def _said(self, case_index: int) -> list[bytes]:
+        query = f"SELECT digest FROM statement WHERE case_idx = ? AND {_BY_A_SIDE} ORDER BY idx"
+        return [record[0] for record in self._connection.execute(query, (case_index,))]
 
     def _has(self, case_index: int, digest: bytes) -> bool:
         query = "SELECT 1 FROM statement WHERE case_idx = ? AND digest = ?"
@@ -324,7 +416,8 @@ class _SQLiteAppend(Append):
             "INSERT INTO cases VALUES",
             [_case_record(index, case) for index, case in commit.cases.items()],
             "ON CONFLICT (idx) DO UPDATE SET state = excluded.state, level = excluded.level, "
-            "open_question = excluded.open_question, updated_at = excluded.updated_at",
+            "open_question = excluded.open_question, updated_at = excluded.updated_at, "
+            "overdue_since = excluded.overdue_since",
         )
         self._insert(
             "INSERT INTO target VALUES",
@@ -339,11 +432,19 @@ class _SQLiteAppend(Append):
         self._insert(
             "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
         )
+        if commit.erased:
+            self._erase(commit.erased)
         self._insert("INSERT INTO checkpoint VALUES", [(commit.head.frontier.size, commit.checkpoint)])
         self._connection.execute(
             "UPDATE head SET size = ?, frontier = ?, received_at = ?",
             (commit.head.frontier.size, join_hashes(commit.head.frontier.hashes), received_at),
         )
+
+    def _erase(self, case_indexes: Collection[int]) -> None:
+        self.erased = True
+        self._connection.execute("PRAGMA secure_delete = ON")  # of this connection, from here on: pages are overwritten
+        query = f"UPDATE statement SET envelope = x'', salt = x'' WHERE case_idx = ? AND {_BY_A_SIDE}"
+        self._connection.executemany(query, [(index,) for index in case_indexes])
 
     def _insert(self, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
         """Inserts many rows with few steps.
@@ -417,7 +518,7 @@ def _with_targets(connection: sqlite3.Connection, records: Sequence[Any]) -> Ite
 def _case(record: Any, targets: list[TargetStatus]) -> Case:
     (
         _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
-        open_question, opened_at, updated_at,
+        open_question, opened_at, updated_at, overdue_since,
     ) = record  # fmt: skip
     return Case(
         id=str(uuid.UUID(bytes=identifier)),
@@ -435,6 +536,7 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
         updated_at=from_micros(updated_at),
         level=AcknowledgementLevel(level),
         open_question=open_question,
+        overdue_since=None if overdue_since is None else from_micros(overdue_since),
     )
 
 
@@ -443,6 +545,7 @@ def _case_record(index: int, case: Case) -> tuple[Any, ...]:
         index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
         int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
         to_micros(case.opened_at), to_micros(case.updated_at),
+        None if case.overdue_since is None else to_micros(case.overdue_since),
     )  # fmt: skip
 
 

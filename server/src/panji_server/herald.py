@@ -1,0 +1,111 @@
+"""The herald: what the exchange itself says, as signed statements on its operator's behalf. Pure.
+
+The key is one of the operator's in the directory, marked ``automatic``: everyone verifies the exchange's statements as
+they verify all others, and no person's signature is ever made by a machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from panji.core import envelope as dsse
+from panji.core.identifier import new_id
+from panji.core.statements import DeadlineMissed, DirectoryRecord, Statement
+from panji.core.vocabulary import Deadline, Role
+from panji.errors import ConfigError
+from panji.wire.envelopes import encode_envelope
+from panji.wire.statements import encode_statement
+from panji_server.sequencing import Admitted
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from panji.core.case import Case
+    from panji.core.directory import Directory
+    from panji.core.keys import PublicKey, Signer
+    from panji.core.statements import Body
+    from panji_server.storage.base import Fetched
+
+_LANGUAGE = "en"  # nothing in these statements is in a natural language, and the form asks for one
+
+
+class Herald:
+    """Makes the exchange's statements; whoever calls puts them into the log.
+
+    Args:
+        origin: Of the exchange's log.
+        operator: The organisation that the exchange speaks for.
+        signer: The exchange's own key for statements.
+    """
+
+    def __init__(self, origin: str, operator: str, signer: Signer) -> None:
+        self._origin = origin
+        self._operator = operator
+        self._signer = signer
+
+    def directory_record(self, document: str, now: datetime) -> Admitted:
+        """Returns the statement that this directory is in force from its place in the log on."""
+        identifier = new_id(now, hashlib.sha256(document.encode()).digest()[:8])
+        return self._admitted(self._operator, DirectoryRecord(document=document), identifier, now)
+
+    def deadline_missed(
+        self,
+        case: Case,
+        deadline: Deadline,
+        *,
+        due_at: datetime,
+        fetched: Fetched | None,
+        last_seen_at: datetime | None,
+        now: datetime,
+    ) -> list[Admitted]:
+        """Returns the statements, one to each side, that a deadline of a case has passed in silence.
+
+        Their ids follow from what they are about, so that of two servers, or two attempts, one is taken.
+        """
+        body = DeadlineMissed(
+            deadline=deadline,
+            due_at=due_at,
+            delivered_at=fetched.at if fetched else None,
+            delivered_to=fetched.participant if fetched else "",
+            last_seen_at=last_seen_at,
+        )
+        made = []
+        for recipient in (case.authority, case.platform):
+            occasion = f"{case.id}\n{deadline.name}\n{due_at.isoformat()}\n{recipient}\n"
+            identifier = new_id(due_at, hashlib.sha256(occasion.encode()).digest()[:8])
+            made.append(self._admitted(recipient, body, identifier, now, case))
+        return made
+
+    def _admitted(
+        self, recipient: str, body: Body, identifier: str, now: datetime, case: Case | None = None
+    ) -> Admitted:
+        statement = Statement(
+            id=identifier,
+            exchange=self._origin,
+            sender=self._operator,
+            recipient=recipient,
+            issued_at=now,
+            language=_LANGUAGE,
+            body=body,
+            case_id=case.id if case else "",
+            in_reply_to=case.flag_digest if case else b"",
+            test=case.test if case else False,
+        )
+        data = encode_envelope(dsse.sign(encode_statement(statement), [self._signer]))
+        return Admitted(statement, data, dsse.digest(data), now)
+
+
+def operator_of(directory: Directory, key: PublicKey, at: datetime) -> str:
+    """Returns the id of the operator whose automatic key this is.
+
+    Raises:
+        ConfigError: The directory has no operator with this key, valid now, marked automatic and enough by itself.
+    """
+    for one in directory.organisations.values():
+        for record in one.keys:
+            if record.key == key and record.automatic and record.valid_at(at) and one.role is Role.OPERATOR:
+                if one.threshold == 1 and not one.suspended:
+                    return one.id
+                raise ConfigError("statement_key", f"{one.id} is suspended, or asks for more signatures than one")
+    raise ConfigError("statement_key", "is no valid key of an operator in the directory that is marked automatic")

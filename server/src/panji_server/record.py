@@ -1,0 +1,69 @@
+"""The directory on record: no version of it is in force before the log has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panji.core.statements import DirectoryRecord
+from panji.errors import ConfigError, RefusedError
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+from panji_server.herald import Herald, operator_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from panji.core.directory import Directory
+    from panji.core.keys import PublicKey
+    from panji_server.exchange import Exchange
+    from panji_server.storage.base import Storage
+
+NEWEST = 2**62
+"""Above every index of the log."""
+
+
+class DirectoryOnRecord:
+    """Puts versions of the directory into the log.
+
+    Args:
+        exchange: Whose log.
+        herald: Signs them.
+        operator: The organisation that the herald speaks for.
+        key: The herald's.
+        clock: Gives the time; aware.
+    """
+
+    def __init__(
+        self, exchange: Exchange, herald: Herald, operator: str, key: PublicKey, clock: Callable[[], datetime]
+    ) -> None:
+        self._exchange = exchange
+        self._herald = herald
+        self._operator = operator
+        self._key = key
+        self._clock = clock
+
+    async def record(self, text: str, directory: Directory) -> None:
+        """Puts a version on record, unless it is the one that was recorded last.
+
+        Raises:
+            ConfigError: The exchange could not speak under this directory: its key is gone, or another operator's.
+            RefusedError: The log takes no statements now.
+        """
+        now = self._clock()
+        if operator_of(directory, self._key, now) != self._operator:
+            raise ConfigError("statement_key", f"is no longer a key of {self._operator}; restart for another operator")
+        if await self._exchange.read(recorded, self._exchange.storage) == text:
+            return
+        (outcome,) = await self._exchange.state([self._herald.directory_record(text, now)])
+        if isinstance(outcome, RefusedError):
+            raise outcome
+
+
+def recorded(storage: Storage) -> str | None:
+    """Returns the directory's text as it was recorded last, or None where it never was."""
+    row = storage.directory_record(NEWEST)
+    if row is None:
+        return None
+    body = parse_statement(parse_envelope(row.envelope).payload).body
+    return body.document if isinstance(body, DirectoryRecord) else None

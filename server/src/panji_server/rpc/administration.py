@@ -1,0 +1,91 @@
+"""AdministrationService and DirectoryService: what the operator does, and what is on record of who there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from panji.core import form
+from panji.core.vocabulary import Kind, Role
+from panji.errors import Reason, RefusedError, Violation
+from panji.v1 import (
+    administration_service_pb2,
+    administration_service_pb2_grpc,
+    directory_service_pb2,
+    directory_service_pb2_grpc,
+)
+from panji.wire.receipts import delivery_to_message
+from panji.wire.times import to_timestamp
+from panji_server.record import NEWEST
+from panji_server.rpc.call import CALL
+
+if TYPE_CHECKING:
+    from panji_server.exchange import Exchange
+    from panji_server.rpc.submission import Submission
+
+_SIDES = 2
+
+
+class AdministrationService(administration_service_pb2_grpc.AdministrationServiceServicer):
+    """What the operator does."""
+
+    def __init__(self, exchange: Exchange, submission: Submission) -> None:
+        self._exchange = exchange
+        self._submission = submission
+
+    async def DescribeCase(self, request: Any, context: Any) -> administration_service_pb2.DescribeCaseResponse:
+        """Returns what the operator must know of a case to erase it."""
+        caller = CALL.get().caller
+        if caller.role is not Role.OPERATOR:
+            raise RefusedError(
+                Reason.ROLE_NOT_ALLOWED, "only the operator may ask this", metadata={"role": caller.role.value}
+            )
+        if wrong := form.uuid7(request.case_id):
+            raise _wrong("case_id", wrong)
+        found = await self._exchange.read(self._exchange.storage.case, request.case_id)
+        if found is None:
+            raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case")
+        index, case = found
+        rows = (await self._exchange.read(self._exchange.storage.case_rows, [index]))[index]
+        state: Any = case.state
+        return administration_service_pb2.DescribeCaseResponse(
+            authority=case.authority,
+            platform=case.platform,
+            test=case.test,
+            state=state,
+            opened_at=to_timestamp(case.opened_at),
+            statements=[
+                administration_service_pb2.StatementOutline(
+                    digest=row.digest, kind=row.kind, sender=row.sender, index=row.index
+                )
+                for row in rows
+            ],
+        )
+
+    async def EraseCase(self, request: Any, context: Any) -> administration_service_pb2.EraseCaseResponse:
+        """Erases what the statements of a case say."""
+        if len(request.envelopes) != _SIDES:
+            raise _wrong("envelopes", "are two: one to each side of the case")
+        receipts = await self._submission.all(request.envelopes, Kind.ERASURE)
+        return administration_service_pb2.EraseCaseResponse(receipts=receipts)
+
+
+class DirectoryService(directory_service_pb2_grpc.DirectoryServiceServicer):
+    """What is on record of who there is."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def GetDirectory(self, request: Any, context: Any) -> directory_service_pb2.GetDirectoryResponse:
+        """Returns the directory that was in force at a place of the log."""
+        size = (await self._exchange.read(self._exchange.storage.current_head)).frontier.size
+        if request.before_index > size:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large", metadata={"size": str(size)})
+        row = await self._exchange.read(self._exchange.storage.directory_record, request.before_index or NEWEST)
+        if row is None:
+            raise RefusedError(Reason.DIRECTORY_NOT_RECORDED, "no record of the directory stands before this index")
+        (receipt,) = await self._exchange.receipts([row])
+        return directory_service_pb2.GetDirectoryResponse(record=delivery_to_message(row.envelope, receipt))
+
+
+def _wrong(field: str, description: str) -> RefusedError:
+    return RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=[Violation(field, description)])
