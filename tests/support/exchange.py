@@ -395,7 +395,7 @@ def directory_toml(directory: Directory) -> str:
         ]
         for record in one.keys:
             lines += ["[[organisation.key]]", f"spki = {json.dumps(base64.b64encode(record.key.spki).decode())}"]
-            lines += _period(record)
+            lines += [*_period(record), f"automatic = {json.dumps(record.automatic)}"]
     for grant in directory.accreditations:
         lines += [
             "[[accreditation]]",
