@@ -13,6 +13,7 @@ import pytest
 from support.exchange import (
     METHOD_OF,
     METHODS,
+    RECORDED,
     Broken,
     Held,
     read_refusal,
@@ -25,7 +26,15 @@ from support.statements import a_body, a_decision, a_flag, an_acknowledgement
 
 from panji.core.vocabulary import Category
 from panji.errors import REASONS, Code, Reason
-from panji.v1 import case_pb2, feed_service_pb2, flag_service_pb2, log_service_pb2, response_service_pb2
+from panji.v1 import (
+    administration_service_pb2,
+    case_pb2,
+    directory_service_pb2,
+    feed_service_pb2,
+    flag_service_pb2,
+    log_service_pb2,
+    response_service_pb2,
+)
 from panji_server.audit import EVENTS
 from panji_server.limits import RateLimit
 
@@ -123,7 +132,7 @@ def test_rate_limit_exceeded_says_when_to_come_back(tmp_path: Any) -> None:
         assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert refusal.retry_after is not None
         assert timedelta(minutes=15) < refusal.retry_after <= timedelta(minutes=17)
-        assert exchange["operator"].head().size == 2  # and reading is not limited
+        assert exchange["operator"].head().size == RECORDED + 2  # and reading is not limited
         kominfo.submit(letters[0])
         refusal = refused(kominfo, "SubmitFlag", envelope=letters[1].envelope)
         assert refusal.reason is Reason.RATE_LIMITED
@@ -297,7 +306,15 @@ async def test_empty_log_has_no_checkpoint_and_no_entries(small_world: World) ->
 
 
 def path_of(method: str) -> str:
-    modules = (case_pb2, feed_service_pb2, flag_service_pb2, log_service_pb2, response_service_pb2)
+    modules = (
+        administration_service_pb2,
+        case_pb2,
+        directory_service_pb2,
+        feed_service_pb2,
+        flag_service_pb2,
+        log_service_pb2,
+        response_service_pb2,
+    )
     services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
     return next(f"/{one.full_name}/{method}" for one in services if method in one.methods_by_name)
 

@@ -21,7 +21,7 @@ from support.statements import (
     an_id,
 )
 
-from panji.core.vocabulary import AcknowledgementLevel, CaseState, Kind, Outcome, Role
+from panji.core.vocabulary import BY_THE_OPERATOR, OPENING, AcknowledgementLevel, CaseState, Kind, Outcome, Role
 from panji.errors import Reason
 from panji.v1 import case_pb2
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from panji.v1 import statement_pb2
 
-REPLIES = sorted(set(Kind) - {Kind.FLAG})
+REPLIES = sorted(set(Kind) - OPENING - BY_THE_OPERATOR)
 BY_PLATFORM = [Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.CORRESPONDENCE, Kind.DECISION]
 LEVELS = (AcknowledgementLevel.RECEIVED, AcknowledgementLevel.UNDER_REVIEW)
 
@@ -247,7 +247,7 @@ def test_second_decision(exchange: Running, untouched: Untouched, flag: Letter) 
     assert dict(refusal.info.metadata) == {
         "state": "DECIDED",
         "move": "decision",
-        "legal": "correspondence by authority, correspondence by platform",
+        "legal": "correspondence by authority, correspondence by platform, erasure by operator",
     }
 
 

@@ -11,7 +11,7 @@ from support.exchange import METHOD_OF, changed, directory_toml, serving, withou
 from support.statements import a_body, a_flag, a_target, an_acknowledgement
 
 from panji.core.statements import LegalBasis
-from panji.core.vocabulary import Category, Instrument, Kind, RequestedAction, SubCategory, TargetKind
+from panji.core.vocabulary import OPENING, Category, Instrument, Kind, RequestedAction, SubCategory, TargetKind
 from panji.errors import Reason
 
 if TYPE_CHECKING:
@@ -400,7 +400,7 @@ def test_flag_sent_to_the_wrong_method(exchange: Running, untouched: Untouched, 
     assert METHOD_OF[Kind(refusal.info.metadata["takes"])] == method
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.FLAG}))
+@pytest.mark.parametrize("kind", sorted(set(Kind) - OPENING))
 def test_reply_sent_as_a_flag(exchange: Running, untouched: Untouched, kind: Kind) -> None:
     first = exchange["kominfo"].says(a_flag(), "telegram")
     letter = exchange.world.voices["telegram"].says(a_body(kind), first)

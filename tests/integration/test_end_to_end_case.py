@@ -213,7 +213,7 @@ def test_keys_of_hardware_modules_sign_as_well(tmp_path: Any) -> None:
         more = (record, replace(record, key=signer.public_key))
         event = exchange.use(changed(world.directory, "kominfo", keys=more))
         assert event["organisations"] == len(world.directory.organisations)
-        assert directory_toml(world.directory).count("spki") == 4
+        assert directory_toml(world.directory).count("spki") == 6
         exchange["kominfo"].says(a_flag(), "telegram", signers=[signer])
         exchange["kominfo"].says(a_flag(), "telegram", signers=[*world.voices["kominfo"].signers, signer])
 

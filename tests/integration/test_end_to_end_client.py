@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.exchange import running_exchange
+from support.exchange import RECORDED, running_exchange
 from support.statements import a_flag, a_question, a_target_decision
 
 from panji.client import AsyncClient, Client
@@ -34,12 +34,12 @@ def profile(own: Running, organisation: str) -> Profile:
 
 
 STORY = [
-    (0, "flag", 1),
-    (1, "acknowledgement", 1),
-    (2, "clarification_request", 2),
-    (3, "clarification_answer", 2),
-    (4, "decision", 3),
-    (5, "correspondence", 4),
+    (RECORDED, "flag", 1),
+    (RECORDED + 1, "acknowledgement", 1),
+    (RECORDED + 2, "clarification_request", 2),
+    (RECORDED + 3, "clarification_answer", 2),
+    (RECORDED + 4, "decision", 3),
+    (RECORDED + 5, "correspondence", 4),
 ]
 """Index, kind and sequence of every statement of the story below."""
 
@@ -75,7 +75,7 @@ def test_client_takes_a_case_through_its_whole_life_and_a_restart(own: Running) 
         assert_story(ministry.case(flag.statement.id))
         assert [one.case for one in platform.cases()] == [ministry.case(flag.statement.id).case]
         newer = ministry.checkpoint()
-        assert (head.size, newer.size) == (3, 6)
+        assert (head.size, newer.size) == (RECORDED + 3, RECORDED + 6)
         ministry.inclusion_proof(0)
         with pytest.raises(RefusedError) as refusal:
             ministry.withdraw(flag, "By mistake.")
@@ -109,7 +109,7 @@ async def test_async_client_takes_a_case_through_its_whole_life_and_a_restart(ow
         assert_story(await ministry.case(flag.statement.id))
         assert [one.case for one in await all_of(platform.cases())] == [(await ministry.case(flag.statement.id)).case]
         newer = await ministry.checkpoint()
-        assert (head.size, newer.size) == (3, 6)
+        assert (head.size, newer.size) == (RECORDED + 3, RECORDED + 6)
         await ministry.inclusion_proof(0)
         with pytest.raises(RefusedError) as refusal:
             await ministry.withdraw(flag, "By mistake.")

@@ -44,7 +44,10 @@ if TYPE_CHECKING:
 
     from support.exchange import Running, World
 
-SERVICES = {"FlagService", "ResponseService", "CaseService", "FeedService", "LogService"}
+SERVICES = {
+    "FlagService", "ResponseService", "CaseService", "FeedService", "LogService", "DirectoryService",
+    "AdministrationService",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

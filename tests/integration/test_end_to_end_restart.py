@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from support.exchange import METHOD_OF, METHODS, Held, Running, World, proven, read_refusal, running_exchange, serving
+from support.exchange import (
+    METHOD_OF,
+    METHODS,
+    RECORDED,
+    Held,
+    Running,
+    World,
+    proven,
+    read_refusal,
+    running_exchange,
+    serving,
+)
 from support.statements import a_decision, a_flag, an_acknowledgement
 
 from panji.core import merkle
@@ -67,7 +78,7 @@ def test_resubmission_returns_the_identical_receipt_after_a_restart(own: Running
     own.restart()
     for one, it in by.items():
         assert own[one].call(METHOD_OF[it.kind], envelope=it.envelope) == first[one]
-    assert own["operator"].head().size == 3
+    assert own["operator"].head().size == RECORDED + 3
     assert own["telegram"].feed()[0].receipt == first["kominfo"].receipt
 
 
@@ -103,7 +114,7 @@ def test_sigkill_under_load_loses_nothing_that_was_answered(own: Running) -> Non
         thread.join()
     own.restart()
     head = assert_one_log(own, older)
-    assert len(held) <= head.size <= len(held) + len(unanswered)
+    assert RECORDED + len(held) <= head.size <= RECORDED + len(held) + len(unanswered)
     started = own.wait_for("exchange.started", size=head.size)
     assert started["checked"] == min(head.size, 1000)
     assert_in_the_log(own, held)
@@ -111,7 +122,7 @@ def test_sigkill_under_load_loses_nothing_that_was_answered(own: Running) -> Non
         assert own["kominfo"].submit(letter) == receipt
     late = [(letter, own["kominfo"].submit(letter)) for letter in unanswered]
     assert_in_the_log(own, held + late)
-    assert own["operator"].head().size == len(held) + len(late)
+    assert own["operator"].head().size == RECORDED + len(held) + len(late)
     for platform in ("telegram", "whatsapp"):
         feed = own[platform].feed()
         mine = [(letter, receipt) for letter, receipt in held + late if letter.recipient == platform]
@@ -135,11 +146,11 @@ def test_case_goes_on_after_a_sigkill(own: Running) -> None:
 def test_sigkill_between_two_starts_without_a_statement(own: Running) -> None:
     own.kill()
     own.restart()
-    assert own["operator"].head().size == 0
+    assert own["operator"].head().size == RECORDED
     own["kominfo"].says(a_flag(), "telegram")
     own.kill()
     own.restart()
-    assert own["operator"].head().size == 1
+    assert own["operator"].head().size == RECORDED + 1
 
 
 def test_sigterm_ends_everything_in_order(own: Running) -> None:
@@ -246,7 +257,7 @@ def test_disk_that_is_full_ends_the_process_and_loses_nothing_that_was_answered(
     for letter, receipt in held:
         assert own["kominfo"].submit(letter) == receipt
     own["kominfo"].submit(last)
-    assert own["operator"].head().size == len(held) + 1
+    assert own["operator"].head().size == RECORDED + len(held) + 1
 
 
 def test_log_of_events_that_cannot_be_written_ends_the_process(own: Running) -> None:
@@ -264,9 +275,9 @@ def test_log_of_events_that_cannot_be_written_ends_the_process(own: Running) -> 
     assert own.ended() == 74
     assert "panji-server: audit: " in own.stderr.read_text()
     own.restart()
-    for index, letter in enumerate(sent):
+    for index, letter in enumerate(sent, RECORDED):
         assert own["kominfo"].submit(letter).index == index
-    assert own["operator"].head().size == len(sent)
+    assert own["operator"].head().size == RECORDED + len(sent)
 
 
 def test_log_of_events_that_is_full_at_the_start(small_world: World) -> None:
@@ -289,6 +300,7 @@ def test_event_log_in_a_file_stays_whole_after_a_torn_line(small_world: World) -
     torn, *lines = path.read_text().splitlines()
     assert torn == '{"event":"exchange.started","ti'
     assert [json.loads(line)["event"] for line in lines] == [
+        "statement.made",
         "exchange.started",
         "call.finished",
         "exchange.stopping",
@@ -366,7 +378,7 @@ def test_database_that_is_a_folder(small_world: World, capsys: pytest.CaptureFix
         ("UPDATE statement SET received_at = received_at + 1 WHERE idx = 4", "index 4 is not the one"),
         ("DELETE FROM statement WHERE idx = 2", "missing from the end of the log"),
         ("DELETE FROM node WHERE key = (SELECT max(key) FROM node)", "nodes of the tree are missing"),
-        ("DELETE FROM checkpoint WHERE size = 5", "5 entries and no checkpoint"),
+        ("DELETE FROM checkpoint WHERE size = 6", "6 entries and no checkpoint"),
         ("UPDATE head SET size = 4", ""),
         ("PRAGMA user_version = 99", "schema version 99"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from support.exchange import running_exchange
+from support.exchange import RECORDED, running_exchange
 from support.statements import a_flag, a_target, an_acknowledgement
 
 from panji.tls import MAX_MESSAGE_BYTES
@@ -119,7 +119,7 @@ def test_order_of_the_feed_is_the_order_of_the_log(own: Running) -> None:
     found = [reading.next().receipt for _ in range(48)]
     assert [one.sequence for one in found] == list(range(1, 49))
     indexes = [one.index for one in found]
-    assert indexes == sorted(indexes) == list(range(48))
+    assert indexes == sorted(indexes) == list(range(RECORDED, RECORDED + 48))
 
 
 def test_answers_come_back_on_the_authoritys_feed(own: Running) -> None:

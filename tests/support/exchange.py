@@ -40,8 +40,12 @@ from panji.errors import ERROR_DOMAIN, REASONS, PanjiError, Reason
 from panji.profile import Profile
 from panji.tls import channel_credentials, channel_options
 from panji.v1 import (
+    administration_service_pb2,
+    administration_service_pb2_grpc,
     case_pb2,
     case_pb2_grpc,
+    directory_service_pb2,
+    directory_service_pb2_grpc,
     feed_service_pb2,
     feed_service_pb2_grpc,
     flag_service_pb2,
@@ -81,6 +85,9 @@ PATIENCE = 60.0
 CONTENT = ("rahasia", "gambling", "t.example", "Permenkominfo", "Ministry of Communication", "by mistake", "second one")
 """Pieces of every text that test statements hold. None may ever stand in an audit event."""
 
+RECORDED = 1
+"""Statements that the exchange itself puts into a new log: the directory."""
+
 METHODS: dict[str, type[Any]] = {
     "SubmitFlag": flag_service_pb2.SubmitFlagRequest,
     "SubmitFlags": flag_service_pb2.SubmitFlagsRequest,
@@ -96,6 +103,12 @@ METHODS: dict[str, type[Any]] = {
     "GetCheckpoint": log_service_pb2.GetCheckpointRequest,
     "GetInclusionProof": log_service_pb2.GetInclusionProofRequest,
     "GetConsistencyProof": log_service_pb2.GetConsistencyProofRequest,
+    "GetConsistencyProofs": log_service_pb2.GetConsistencyProofsRequest,
+    "GetTile": log_service_pb2.GetTileRequest,
+    "GetEntryBundle": log_service_pb2.GetEntryBundleRequest,
+    "GetDirectory": directory_service_pb2.GetDirectoryRequest,
+    "DescribeCase": administration_service_pb2.DescribeCaseRequest,
+    "EraseCase": administration_service_pb2.EraseCaseRequest,
     "Watch": feed_service_pb2.WatchRequest,
 }
 """Every method of the contract, with its request."""
@@ -116,6 +129,8 @@ _STUBS = (
     response_service_pb2_grpc.ResponseServiceStub,
     case_pb2_grpc.CaseServiceStub,
     log_service_pb2_grpc.LogServiceStub,
+    directory_service_pb2_grpc.DirectoryServiceStub,
+    administration_service_pb2_grpc.AdministrationServiceStub,
     feed_service_pb2_grpc.FeedServiceStub,
 )
 _BATCHES = frozenset({"SubmitFlags", "SubmitResponses"})
