@@ -12,28 +12,17 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
 from panji.core import receipt as receipts
-from panji.core.case import apply, open_case
 from panji.core.checkpoint import open_checkpoint
-from panji.core.envelope import PAYLOAD_TYPE
 from panji.core.identifier import new_id
-from panji.core.statements import Flag, Statement
-from panji.errors import (
-    DeliveryError,
-    InputError,
-    MalformedError,
-    NoteError,
-    ReceiptError,
-    RefusedError,
-    SignatureError,
-    VerificationError,
-)
+from panji.core.statements import Statement
+from panji.errors import DeliveryError, MalformedError, NoteError, ReceiptError, VerificationError
+from panji.trust import Trust, Verified, VerifiedCase, follow, must_fit
 from panji.wire.cases import case_to_message
 from panji.wire.envelopes import encode_envelope, parse_envelope
 from panji.wire.receipts import receipt_from_message
@@ -46,12 +35,13 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.checkpoint import Checkpoint
     from panji.core.directory import Directory
-    from panji.core.envelope import Envelope
-    from panji.core.keys import PublicKey, Signer
+    from panji.core.keys import Signer
     from panji.core.note import NoteVerifier
     from panji.core.receipt import Receipt, VerifiedReceipt
     from panji.core.statements import Body
     from panji.v1 import case_pb2, receipt_pb2
+
+__all__ = ["Session", "Signed", "Verified", "VerifiedCase", "read_receipt"]
 
 _HEADS = 4096
 """Sizes of the log whose root is remembered, in order to notice a second head of one size."""
@@ -66,34 +56,6 @@ class Signed:
     """The exact bytes that travel."""
     digest: bytes
     """Their SHA-256."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A statement, by anyone, of which everything has been verified: signatures, form, addresses, place in the log."""
-
-    statement: Statement
-    envelope: bytes
-    """The exact bytes that travelled."""
-    digest: bytes
-    """Their SHA-256, which a reply names."""
-    receipt: Receipt
-    signers: tuple[str, ...]
-    """Key ids of the sender's keys that signed."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedCase:
-    """A case whose state was computed here, from statements that were verified here."""
-
-    case: Case
-    statements: tuple[Verified, ...]
-    """The flag and every reply, in the log's order."""
-
-    @property
-    def flag(self) -> Verified:
-        """The statement that opened the case."""
-        return self.statements[0]
 
 
 class Session:
@@ -113,12 +75,11 @@ class Session:
     @property
     def directory(self) -> Directory:
         """Whom we trust."""
-        return self._directory
+        return self._trust.directory
 
     def trust(self, directory: Directory) -> None:
         """Trusts another version of the directory from now on."""
-        self._directory = directory
-        self._keys = {record.key.keyid: record for one in directory.organisations.values() for record in one.keys}
+        self._trust = Trust(self.exchange, directory)
 
     # Signing.
 
@@ -216,7 +177,7 @@ class Session:
         #   the attacker's own, and a receipt for what was never logged.
         verified = receipts.verify_in(receipt, signed.digest, self.open_checkpoint(receipt.checkpoint))
         # 2 Logged as what it is, for whom it is. Stops "yes, we have it" while it goes into another's feed.
-        _must_fit(receipt, signed.statement)
+        must_fit(receipt, signed.statement)
         return verified
 
     def accept(self, signed: Signed, receipt: receipt_pb2.Receipt) -> Verified:
@@ -240,36 +201,16 @@ class Session:
         Raises:
             VerificationError: DeliveryError, SignatureError, ReceiptError, NoteError or ProofError.
         """
-        data, receipt = delivery.envelope, read_receipt(delivery.receipt)
-        digest = dsse.digest(data)
-        # 1 These bytes, in this log (the steps of panji.core.receipt). Stops swapped envelopes, and statements that
-        #   the exchange shows to us and keeps from the log.
-        receipts.verify_in(receipt, digest, self.open_checkpoint(receipt.checkpoint))
-        # 2 Signed by keys that the directory trusted when the statement was received, before anything is parsed. Stops
-        #   a stolen exchange from inventing statements, and a revoked key from making new ones.
-        envelope = _parsed(data)
-        signed_by = self._signed_by(envelope, receipt.received_at)
-        # 3 A statement by its signed type, and whole. Stops bytes that were signed as something else.
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise DeliveryError("the payload is no statement by its type")
-        statement = _parsed_statement(envelope.payload)
-        # 4 By as many keys of the very sender as its organisation must use. Stops one participant, or one pair of eyes
-        #   where four are needed, from speaking as another.
-        trusted = self._directory.keys(statement.sender, receipt.received_at)
-        signers = tuple(key.keyid for key in signed_by if key in trusted)
-        sender = self._directory.organisation(statement.sender)
-        if sender is None or len(signers) < sender.threshold:
-            raise SignatureError(f"too few keys of {statement.sender}, the sender, have signed")
-        # 5 For this exchange. Stops a replay of what was said elsewhere.
-        if statement.exchange != self.exchange:
-            raise DeliveryError("the statement was made for another exchange")
-        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
-        _must_fit(receipt, statement)
+        receipt = read_receipt(delivery.receipt)
+        # 1 to 6 are those of Trust.statement.
+        checkpoint = self.open_checkpoint(receipt.checkpoint)
+        verified = self._trust.statement(delivery.envelope, receipt, checkpoint)
         # 7 For us. Stops misdelivery: a genuine statement to somebody else.
-        parties = {statement.recipient} if addressed_to_us else {statement.recipient, statement.sender}
+        said = verified.statement
+        parties = {said.recipient} if addressed_to_us else {said.recipient, said.sender}
         if self.organisation not in parties:
             raise DeliveryError("the statement is between others")
-        return Verified(statement, data, digest, receipt, signers)
+        return verified
 
     def verify_next(self, after: int, delivery: receipt_pb2.Delivery, *, above: int = -1) -> Verified:
         """Verifies the next statement of our feed.
@@ -306,34 +247,16 @@ class Session:
         """
         # 1 Every statement by itself, as a delivery. Stops invented and altered replies.
         statements = tuple(self.verify_delivery(one, addressed_to_us=False) for one in claimed.statements)
-        # 2 A flag first, everything else said in reply. Stops grafting one case's replies onto another's flag.
-        if not statements or not isinstance(statements[0].statement.body, Flag):
-            raise VerificationError("the case does not begin with a flag")
-        if {one.statement.case for one in statements} != {claimed.id}:
-            raise VerificationError("a statement of another case is among those of this one")
-        # 3 In the log's order, each once. Stops telling an answer as if it had come before the question.
-        indices = [one.receipt.index for one in statements]
-        if indices != sorted(set(indices)):
-            raise VerificationError("the statements are not in the log's order")
-        # 4 Nothing left out that we know of. Stops hiding an answer that was given.
-        digests = [one.digest for one in statements]
-        if not set(known).issubset(digests):
-            raise VerificationError("the case lacks a statement that we hold a receipt for")
-        # 5 The state that follows by the same rules, step by step, each answering something said earlier. Stops every
+        # 2 They make this case, and this state (the steps of panji.trust.follow). Stops grafting, reordering and every
         #   false state.
-        first = statements[0]
-        case = open_case(first.statement, first.digest, first.receipt.received_at)
-        for position, one in enumerate(statements[1:], 1):
-            if one.statement.in_reply_to not in digests[:position]:
-                raise VerificationError("a reply answers nothing that was said before it in this case")
-            try:
-                case = apply(case, one.statement, one.digest, one.receipt.received_at)
-            except (RefusedError, TypeError) as error:
-                raise VerificationError(f"the statements do not follow from one another: {error}") from error
-        # 6 And that state is the one claimed. Stops an exchange that tells its users something else than the record.
-        if not _is_told_so(claimed, case):
+        verified = follow(claimed.id, statements)
+        # 3 Nothing left out that we know of. Stops hiding an answer that was given.
+        if not set(known).issubset(one.digest for one in statements):
+            raise VerificationError("the case lacks a statement that we hold a receipt for")
+        # 4 And that state is the one claimed. Stops an exchange that tells its users something else than the record.
+        if not _is_told_so(claimed, verified.case):
             raise VerificationError("the exchange claims another state than the statements make")
-        return VerifiedCase(case, statements)
+        return verified
 
     def _open_new(self, note: str) -> Checkpoint:
         checkpoint = open_checkpoint(note, self._log)
@@ -342,18 +265,6 @@ class Session:
         if len(self._roots) > _HEADS:
             self._roots.popitem(last=False)
         return checkpoint
-
-    def _signed_by(self, envelope: Envelope, at: datetime) -> tuple[PublicKey, ...]:
-        """Finds who signed, among everybody: the sender stands in the payload, which is not to be parsed yet.
-
-        The key ids are hints. If they do not account for every signature, all keys are tried: an exchange need not look
-        at the hints, and a statement that it took must not get stuck here because one was wrong.
-        """
-        hinted = [self._keys.get(signature.keyid) for signature in envelope.signatures]
-        keys = [record.key for record in hinted if record and record.valid_at(at)]
-        with suppress(SignatureError):
-            return dsse.verify(envelope, keys, threshold=len(envelope.signatures))
-        return dsse.verify(envelope, [record.key for record in self._keys.values() if record.valid_at(at)])
 
 
 def read_receipt(message: receipt_pb2.Receipt) -> Receipt:
@@ -366,27 +277,6 @@ def read_receipt(message: receipt_pb2.Receipt) -> Receipt:
         return receipt_from_message(message)
     except MalformedError as error:
         raise ReceiptError(f"the receipt is malformed: {error}") from error
-
-
-def _parsed(data: bytes) -> Envelope:
-    try:
-        return parse_envelope(data)
-    except InputError as error:
-        raise DeliveryError(f"what was delivered is no envelope: {error}") from error
-
-
-def _parsed_statement(payload: bytes) -> Statement:
-    try:
-        return parse_statement(payload, strict=False)
-    except InputError as error:
-        raise DeliveryError(f"what was delivered is no statement: {error}") from error
-
-
-def _must_fit(receipt: Receipt, statement: Statement) -> None:
-    if receipt.kind != statement.kind.value:
-        raise ReceiptError(f"the receipt is for a {receipt.kind}, not for a {statement.kind}")
-    if receipt.recipient != statement.recipient:
-        raise ReceiptError("the receipt is for another recipient's feed")
 
 
 def _is_told_so(claimed: case_pb2.Case, case: Case) -> bool:

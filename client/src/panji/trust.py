@@ -1,0 +1,199 @@
+"""What a statement and a case prove to whoever trusts a log's key and a directory: participant, auditor or court.
+
+No sockets, no files, no clock. :class:`Trust` says of every step what it stops; what it returns as a :class:`Verified`
+or a :class:`VerifiedCase` is no longer anybody's claim.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from panji.core import envelope as dsse
+from panji.core import receipt as receipts
+from panji.core.case import apply, open_case
+from panji.core.envelope import PAYLOAD_TYPE
+from panji.core.statements import Flag
+from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Role
+from panji.errors import (
+    DeliveryError,
+    InputError,
+    ReceiptError,
+    RefusedError,
+    SignatureError,
+    VerificationError,
+)
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from panji.core.case import Case
+    from panji.core.checkpoint import Checkpoint
+    from panji.core.directory import Directory
+    from panji.core.envelope import Envelope
+    from panji.core.keys import PublicKey
+    from panji.core.receipt import Receipt
+    from panji.core.statements import Statement
+
+_PERSONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A statement, by anyone, of which everything has been verified: signatures, form, addresses, place in the log."""
+
+    statement: Statement
+    envelope: bytes
+    """The exact bytes that travelled."""
+    digest: bytes
+    """Their SHA-256, which a reply names."""
+    receipt: Receipt
+    signers: tuple[str, ...]
+    """Key ids of the sender's keys that signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedCase:
+    """A case whose state was computed here, from statements that were verified here."""
+
+    case: Case
+    statements: tuple[Verified, ...]
+    """The flag and every reply, in the log's order."""
+
+    @property
+    def flag(self) -> Verified:
+        """The statement that opened the case."""
+        return self.statements[0]
+
+
+class Trust:
+    """One log's origin and one directory, and what they prove."""
+
+    def __init__(self, exchange: str, directory: Directory) -> None:
+        self.exchange = exchange
+        self.directory = directory
+        self._keys = {record.key.keyid: record for one in directory.organisations.values() for record in one.keys}
+
+    def statement(self, data: bytes, receipt: Receipt, checkpoint: Checkpoint) -> Verified:
+        """Verifies a statement by anyone.
+
+        Args:
+            data: The exact bytes of its envelope.
+            receipt: Its receipt.
+            checkpoint: What the receipt's checkpoint opens to, by the log's key.
+
+        Raises:
+            VerificationError: DeliveryError, SignatureError, ReceiptError or ProofError.
+        """
+        digest = dsse.digest(data)
+        # 1 These bytes, in this log (the steps of panji.core.receipt). Stops swapped envelopes, and statements that
+        #   the exchange shows and keeps from the log.
+        receipts.verify_in(receipt, digest, checkpoint)
+        # 2 Signed by keys that the directory trusted when the statement was received, before anything is parsed. Stops
+        #   a stolen exchange from inventing statements, and a revoked key from making new ones.
+        envelope = _parsed(data)
+        signed_by = self._signed_by(envelope, receipt.received_at)
+        # 3 A statement by its signed type, and whole. Stops bytes that were signed as something else.
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise DeliveryError("the payload is no statement by its type")
+        statement = _parsed_statement(envelope.payload)
+        # 4 By as many keys of the very sender as its organisation must use, and by persons where two must agree. Stops
+        #   one participant, or one pair of eyes where four are needed, from speaking as another.
+        signers = self._signers(statement, signed_by, receipt.received_at)
+        # 5 For this exchange. Stops a replay of what was said elsewhere.
+        if statement.exchange != self.exchange:
+            raise DeliveryError("the statement was made for another exchange")
+        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
+        must_fit(receipt, statement)
+        return Verified(statement, data, digest, receipt, signers)
+
+    def _signers(self, statement: Statement, signed_by: Sequence[PublicKey], at: datetime) -> tuple[str, ...]:
+        sender = self.directory.organisation(statement.sender)
+        trusted = self.directory.keys(statement.sender, at)
+        signers = tuple(key.keyid for key in signed_by if key in trusted)
+        if sender is None or len(signers) < sender.threshold:
+            raise SignatureError(f"too few keys of {statement.sender}, the sender, have signed")
+        if statement.kind in BY_THE_OPERATOR and sender.role is not Role.OPERATOR:
+            raise SignatureError(f"{statement.sender} is not the operator, who alone makes a {statement.kind}")
+        persons = self.directory.persons(statement.sender, at)
+        if statement.kind in FOUR_EYES and sum(key in persons for key in signed_by) < _PERSONS:
+            raise SignatureError(f"a {statement.kind} takes the signatures of two persons")
+        return signers
+
+    def _signed_by(self, envelope: Envelope, at: datetime) -> tuple[PublicKey, ...]:
+        """Finds who signed, among everybody: the sender stands in the payload, which is not to be parsed yet.
+
+        The key ids are hints. If they do not account for every signature, all keys are tried: an exchange need not look
+        at the hints, and a statement that it took must not get stuck here because one was wrong.
+        """
+        hinted = [self._keys.get(signature.keyid) for signature in envelope.signatures]
+        keys = [record.key for record in hinted if record and record.valid_at(at)]
+        with suppress(SignatureError):
+            return dsse.verify(envelope, keys, threshold=len(envelope.signatures))
+        return dsse.verify(envelope, [record.key for record in self._keys.values() if record.valid_at(at)])
+
+
+def follow(case_id: str, statements: Sequence[Verified]) -> VerifiedCase:
+    """Computes a case from its verified statements.
+
+    That none was left out is not for this to know: the statements that remain make a case of their own.
+
+    Args:
+        case_id: Of the case that they are said to make.
+        statements: In the log's order.
+
+    Raises:
+        VerificationError: They do not make this case.
+    """
+    # 1 A flag first, everything else said in reply. Stops grafting one case's replies onto another's flag.
+    if not statements or not isinstance(statements[0].statement.body, Flag):
+        raise VerificationError("the case does not begin with a flag")
+    if {one.statement.case for one in statements} != {case_id}:
+        raise VerificationError("a statement of another case is among those of this one")
+    # 2 In the log's order, each once. Stops telling an answer as if it had come before the question.
+    indices = [one.receipt.index for one in statements]
+    if indices != sorted(set(indices)):
+        raise VerificationError("the statements are not in the log's order")
+    # 3 The state that follows by the same rules, step by step, each answering something said earlier. Stops every
+    #   false state.
+    digests = [one.digest for one in statements]
+    first = statements[0]
+    case = open_case(first.statement, first.digest, first.receipt.received_at)
+    for position, one in enumerate(statements[1:], 1):
+        if one.statement.in_reply_to not in digests[:position]:
+            raise VerificationError("a reply answers nothing that was said before it in this case")
+        try:
+            case = apply(case, one.statement, one.digest, one.receipt.received_at)
+        except (RefusedError, TypeError) as error:
+            raise VerificationError(f"the statements do not follow from one another: {error}") from error
+    return VerifiedCase(case, tuple(statements))
+
+
+def must_fit(receipt: Receipt, statement: Statement) -> None:
+    """Check that a statement was logged as what it is, for whom it is.
+
+    Raises:
+        ReceiptError: As another kind, or into another's feed.
+    """
+    if receipt.kind != statement.kind.value:
+        raise ReceiptError(f"the receipt is for a {receipt.kind}, not for a {statement.kind}")
+    if receipt.recipient != statement.recipient:
+        raise ReceiptError("the receipt is for another recipient's feed")
+
+
+def _parsed(data: bytes) -> Envelope:
+    try:
+        return parse_envelope(data)
+    except InputError as error:
+        raise DeliveryError(f"what was delivered is no envelope: {error}") from error
+
+
+def _parsed_statement(payload: bytes) -> Statement:
+    try:
+        return parse_statement(payload, strict=False)
+    except InputError as error:
+        raise DeliveryError(f"what was delivered is no statement: {error}") from error
