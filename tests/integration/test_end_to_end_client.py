@@ -81,7 +81,9 @@ def test_client_takes_a_case_through_its_whole_life_and_a_restart(own: Running) 
             ministry.withdraw(flag, "By mistake.")
         assert refusal.value.reason is Reason.MOVE_NOT_ALLOWED
         results = list(ministry.submit_many([ministry.flag("telegram", a_flag()) for _ in range(5)], batch=2))
-        assert [one.receipt.index for _, one in results if not isinstance(one, RefusedError)] == list(range(RECORDED + 6, RECORDED + 11))
+        assert [one.receipt.index for _, one in results if not isinstance(one, RefusedError)] == list(
+            range(RECORDED + 6, RECORDED + 11)
+        )
 
 
 async def test_async_client_takes_a_case_through_its_whole_life_and_a_restart(own: Running) -> None:
@@ -116,7 +118,9 @@ async def test_async_client_takes_a_case_through_its_whole_life_and_a_restart(ow
         assert refusal.value.reason is Reason.MOVE_NOT_ALLOWED
         more = [await ministry.flag("telegram", a_flag()) for _ in range(5)]
         results = await all_of(ministry.submit_many(more, batch=2))
-        assert [one.receipt.index for _, one in results if not isinstance(one, RefusedError)] == list(range(RECORDED + 6, RECORDED + 11))
+        assert [one.receipt.index for _, one in results if not isinstance(one, RefusedError)] == list(
+            range(RECORDED + 6, RECORDED + 11)
+        )
 
 
 async def all_of(stream: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
+from panji_server.storage import codec
 from panji_server.storage.base import Append, CaseFilter, Commit, Fetched, Head, Known, Row, Storage, StorageError
 
 if TYPE_CHECKING:
@@ -124,6 +125,25 @@ class MemoryStorage(Storage):
 
     def extent(self) -> int:
         return max([0, *self._state.checkpoints, *(row.index + 1 for row in self._state.rows)])
+
+    def records(self, table: str) -> Iterator[tuple[Any, ...]]:
+        state, cases = self._state, sorted(self._state.cases.items())
+        received_at = state.head.received_at
+        tables: dict[str, list[tuple[Any, ...]]] = {
+            "statement": [codec.statement_record(row) for row in state.rows],
+            "cases": [codec.case_record(index, case) for index, case in cases],
+            "target": [record for index, case in cases for record in codec.target_records(index, case)],
+            "node": sorted((codec.node_key(*position), value) for position, value in state.nodes.items()),
+            "checkpoint": sorted(state.checkpoints.items()),
+            "head": [
+                (
+                    state.head.frontier.size,
+                    codec.join_hashes(state.head.frontier.hashes),
+                    None if received_at is None else codec.to_micros(received_at),
+                )
+            ],
+        }
+        yield from tables[table]
 
     def close(self) -> None:
         pass

@@ -11,13 +11,24 @@ from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organ
 from panji.core.entry import SALT_SIZE
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
-from panji.core.vocabulary import Kind, Role
+from panji.core.vocabulary import OPENING, Kind, Role
 from panji.errors import RefusedError
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
 from panji_server.sequencing import Accepted, Admitted, Repeated, sequence
-from support.statements import EXCHANGE, MINISTRY, NOON, OPERATOR, PLATFORM, STRANGER, a_flag, a_statement, an_id
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    NOON,
+    OPERATOR,
+    PLATFORM,
+    STRANGER,
+    a_flag,
+    a_statement,
+    an_erasure,
+    an_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +116,12 @@ def reply(to: Admitted, body: Any, number: int, **changes: Any) -> Admitted:
     return admitted(a_statement(body, **{**place, **changes}))
 
 
+def an_erasure_of(flag: Admitted, *said: Admitted, number: int = 90, recipient: str = PLATFORM) -> Admitted:
+    """The operator's erasure of a flag's case, in which this was said besides."""
+    body = an_erasure(digests=(flag.digest, *(one.digest for one in said)))
+    return reply(flag, body, number, recipient=recipient)
+
+
 def counting_salts(start: int = 0) -> Callable[[], bytes]:
     """Salts 0, 1, 2, …: fixed, so that two logs of the same statements are equal."""
     numbers = itertools.count(start)
@@ -121,12 +138,13 @@ def put(storage: Storage, *items: Admitted, salt: Callable[[], bytes] | None = N
 
 def put_into(transaction: Append, *items: Admitted, salt: Callable[[], bytes] | None = None) -> list[Any]:
     """The same within a transaction that the test has opened."""
-    replies = [item.statement for item in items if item.statement.kind is not Kind.FLAG]
+    replies = [item.statement for item in items if item.statement.kind not in OPENING]
     known = transaction.load(
         {item.statement.id for item in items},
         {one.case_id for one in replies},
         {(one.case_id, one.in_reply_to) for one in replies},
         {item.statement.recipient for item in items},
+        {one.case_id for one in replies if one.kind is Kind.ERASURE},
     )
     result = sequence(items, transaction.head(), known, LOG, salt or counting_salts())
     if result.commit is not None:

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panji.core.merkle import Frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from panji.core.case import Case
     from panji.core.merkle import Node, Position
     from panji.core.vocabulary import CaseState, Category, Role
+
+
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "statement": ("idx", "id", "kind", "sender", "recipient", "sequence", "case_idx", "received_at", "salt", "digest",
+                  "commitment", "tree_size", "envelope"),
+    "cases": ("idx", "authority", "platform", "test", "instrument", "category", "sub_category", "urgency", "state",
+              "level", "open_question", "opened_at", "updated_at", "overdue_since"),
+    "target": ("case_idx", "position", "state", "outcome", "refusal"),
+    "node": ("key", "hash"),
+    "checkpoint": ("size", "note"),
+    "head": ("size", "frontier", "received_at"),
+}  # fmt: skip
+"""All that the log says, as records: what every backend has, and what can be made anew from the log."""
+KEY_COLUMNS = {"target": 2}
+"""How many of the first columns make a record's key, where it is not one."""
 
 
 class StorageError(Exception):
@@ -237,6 +252,10 @@ class Storage(ABC):
     @abstractmethod
     def extent(self) -> int:
         """Returns the largest size of the log that any checkpoint or statement speaks of, 0 where there is none."""
+
+    @abstractmethod
+    def records(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Returns the records of one of :data:`COLUMNS`, in the order of their keys, values as in SQLite."""
 
     @abstractmethod
     def close(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panji.core.merkle import HASH_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from panji.core.case import Case
+    from panji_server.storage.base import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -42,3 +45,30 @@ def node_key(level: int, index: int) -> int:
     """
     last_leaf = ((index + 1) << level) - 1
     return 2 * last_leaf - last_leaf.bit_count() + level
+
+
+def statement_record(row: Row) -> tuple[Any, ...]:
+    """A statement as a record."""
+    return (
+        row.index, bytes.fromhex(row.id.replace("-", "")), row.kind, row.sender, row.recipient, row.sequence,
+        row.case_index, to_micros(row.received_at), row.salt, row.digest, row.commitment, row.tree_size,
+        row.envelope,
+    )  # fmt: skip
+
+
+def case_record(index: int, case: Case) -> tuple[Any, ...]:
+    """A case, without its targets, as a record."""
+    return (
+        index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
+        int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
+        to_micros(case.opened_at), to_micros(case.updated_at),
+        None if case.overdue_since is None else to_micros(case.overdue_since),
+    )  # fmt: skip
+
+
+def target_records(index: int, case: Case) -> list[tuple[Any, ...]]:
+    """The targets of a case as records."""
+    return [
+        (index, position, int(one.state), int(one.outcome), int(one.refusal))
+        for position, one in enumerate(case.targets, 1)
+    ]

@@ -27,6 +27,8 @@ from panji.core.vocabulary import (
 )
 from panji.errors import InputError
 from panji_server.storage.base import (
+    COLUMNS,
+    KEY_COLUMNS,
     Append,
     CaseFilter,
     Commit,
@@ -38,7 +40,16 @@ from panji_server.storage.base import (
     Storage,
     StorageError,
 )
-from panji_server.storage.codec import from_micros, join_hashes, node_key, split_hashes, to_micros
+from panji_server.storage.codec import (
+    case_record,
+    from_micros,
+    join_hashes,
+    node_key,
+    split_hashes,
+    statement_record,
+    target_records,
+    to_micros,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -303,6 +314,12 @@ class SQLiteStorage(Storage):
         with _reading():
             return int(self._connection().execute(query).fetchone()[0])
 
+    def records(self, table: str) -> Iterator[tuple[Any, ...]]:
+        columns = COLUMNS[table]
+        query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(columns[: KEY_COLUMNS.get(table, 1)])}"
+        with self._snapshot() as connection:
+            yield from connection.execute(query)
+
     def close(self) -> None:
         self._checkpointer.shutdown()
         with self._lock, _translated():
@@ -411,21 +428,17 @@ class _SQLiteAppend(Append):
     def store(self, commit: Commit) -> None:
         self.stored += len(commit.rows)
         received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
-        self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [_record(row) for row in commit.rows])
+        self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [statement_record(row) for row in commit.rows])
         self._insert(
             "INSERT INTO cases VALUES",
-            [_case_record(index, case) for index, case in commit.cases.items()],
+            [case_record(index, case) for index, case in commit.cases.items()],
             "ON CONFLICT (idx) DO UPDATE SET state = excluded.state, level = excluded.level, "
             "open_question = excluded.open_question, updated_at = excluded.updated_at, "
             "overdue_since = excluded.overdue_since",
         )
         self._insert(
             "INSERT INTO target VALUES",
-            [
-                (index, position, int(one.state), int(one.outcome), int(one.refusal))
-                for index, case in commit.cases.items()
-                for position, one in enumerate(case.targets, 1)
-            ],
+            [record for index, case in commit.cases.items() for record in target_records(index, case)],
             "ON CONFLICT (case_idx, position) DO UPDATE SET state = excluded.state, outcome = excluded.outcome, "
             "refusal = excluded.refusal",
         )
@@ -540,15 +553,6 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
     )
 
 
-def _case_record(index: int, case: Case) -> tuple[Any, ...]:
-    return (
-        index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
-        int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
-        to_micros(case.opened_at), to_micros(case.updated_at),
-        None if case.overdue_since is None else to_micros(case.overdue_since),
-    )  # fmt: skip
-
-
 def _row(record: Any) -> Row:
     (
         index, identifier, kind, sender, recipient, sequence, case_index, received_at, salt, digest, commitment, size,
@@ -569,11 +573,3 @@ def _row(record: Any) -> Row:
         tree_size=size,
         envelope=envelope,
     )
-
-
-def _record(row: Row) -> tuple[Any, ...]:
-    return (
-        row.index, bytes.fromhex(row.id.replace("-", "")), row.kind, row.sender, row.recipient, row.sequence,
-        row.case_index, to_micros(row.received_at), row.salt, row.digest, row.commitment, row.tree_size,
-        row.envelope,
-    )  # fmt: skip

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.memory import MemoryStorage
-from support.rooms import LATER, OTHER_MINISTRY, admitted, flags, put, put_into, reply, told
+from support.rooms import LATER, OTHER_MINISTRY, admitted, an_erasure_of, flags, put, put_into, reply, told
 from support.statements import (
     MINISTRY,
+    OPERATOR,
     PLATFORM,
     STRANGER,
+    a_body,
     a_clarification_request,
+    a_deadline_missed,
     a_decision,
     a_flag,
     a_statement,
@@ -30,8 +33,8 @@ from support.statements import (
 
 from panji.core import case as cases
 from panji.core import merkle
-from panji.core.vocabulary import CaseState, Category, Outcome, Role, SubCategory, TargetState
-from panji_server.storage.base import CaseFilter, Head
+from panji.core.vocabulary import CaseState, Category, Kind, Outcome, Role, SubCategory, TargetState
+from panji_server.storage.base import COLUMNS, CaseFilter, Fetched, Head
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -338,3 +341,120 @@ def test_readers_see_whole_commits_only_while_others_append(storage: Storage) ->
             done.set()
     assert all(one.result() for one in watching)
     assert storage.feed_length(PLATFORM) == 39
+
+
+# What the exchange itself must know.
+
+
+def missed(flag: Any, number: int = 70, **changes: Any) -> Any:
+    """The exchange's statement that a flag was not acknowledged in time."""
+    return reply(flag, a_deadline_missed(**changes), number)
+
+
+def test_flags_that_nobody_has_answered_are_overdue_oldest_first(storage: Storage) -> None:
+    times = [LATER + timedelta(minutes=n) for n in range(4)]
+    items = [admitted(a_statement(a_flag(), id=an_id(n + 1)), at) for n, at in enumerate(times)]
+    put(storage, *items)
+    put(storage, reply(items[1], an_acknowledgement(), 50))
+    assert [index for index, _ in storage.overdue(times[2], 10)] == [0, 2]
+    assert [case.id for _, case in storage.overdue(times[2], 1)] == [an_id(1)]
+    assert storage.overdue(LATER - timedelta(microseconds=1), 10) == []
+
+
+def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
+    flag, other = flags(2)
+    put(storage, flag, other)
+    put(storage, missed(flag))
+    assert [index for index, _ in storage.overdue(LATER, 10)] == [1]
+    found = storage.case(an_id(1))
+    assert found is not None
+    assert found[1].overdue_since == a_deadline_missed().due_at
+
+
+def test_the_directory_on_record_is_found_as_of_any_place(storage: Storage) -> None:
+    first, second = (admitted(a_statement(a_body(Kind.DIRECTORY_RECORD), id=an_id(80 + n))) for n in range(2))
+    assert storage.directory_record(END) is None
+    put(storage, first)
+    put(storage, *flags(2))
+    put(storage, second)
+    found = [storage.directory_record(before) for before in (0, 1, 3, 4, END)]
+    assert [row.index if row else None for row in found] == [None, 0, 0, 3, 3]
+    assert storage.feed_length(OPERATOR) == 2
+
+
+def test_how_far_a_feed_was_fetched_is_kept_from_the_first_time_on(storage: Storage) -> None:
+    def fetched(through: int, minutes: int, recipient: str = PLATFORM) -> Fetched:
+        return Fetched(recipient, through, f"spiffe://test.example/{minutes}", LATER + timedelta(minutes=minutes))
+
+    storage.keep_presence([fetched(3, 1), fetched(5, 2), fetched(9, 0, MINISTRY)], {})
+    storage.keep_presence([fetched(4, 3), fetched(5, 4), fetched(8, 5)], {})  # a feed that is read again
+    assert [storage.fetched(PLATFORM, sequence) for sequence in (1, 3, 4, 5, 6, 9)] == [
+        fetched(3, 1), fetched(3, 1), fetched(5, 2), fetched(5, 2), fetched(8, 5), None,
+    ]  # fmt: skip
+
+
+def test_when_somebody_was_last_here_is_kept_and_never_goes_back(storage: Storage) -> None:
+    assert storage.last_seen(PLATFORM) is None
+    storage.keep_presence([], {PLATFORM: LATER})
+    storage.keep_presence([], {PLATFORM: LATER - timedelta(hours=1), MINISTRY: LATER})
+    assert storage.last_seen(PLATFORM) == storage.last_seen(MINISTRY) == LATER
+
+
+# Erasing.
+
+
+def test_what_the_sides_said_is_erased_and_its_places_stay(storage: Storage) -> None:
+    flag, other = flags(2)
+    answer = reply(flag, an_acknowledgement(), 50)
+    (first, kept), (second,) = put(storage, flag, other), put(storage, answer)
+    erasure = an_erasure_of(flag, answer)
+    (third,) = put(storage, erasure)
+    gone = [replace(one.row, envelope=b"", salt=b"") for one in (first, second)]
+    assert storage.rows([0, 1, 2, 3]) == [gone[0], kept.row, gone[1], third.row]
+    assert all(row.erased for row in gone)
+    assert storage.erasure(0) == third.row
+    assert storage.erasure(1) is None
+    found = storage.case(an_id(1))
+    assert found is not None
+    assert found[1].state is CaseState.ERASED
+
+
+def test_what_the_exchange_said_of_an_erased_case_stays(storage: Storage) -> None:
+    (flag,) = flags(1)
+    put(storage, flag)
+    (late,) = put(storage, missed(flag))
+    put(storage, an_erasure_of(flag))
+    assert storage.rows([1]) == [late.row]
+
+
+def test_nothing_is_left_of_what_was_erased_in_any_file(tmp_path: Path) -> None:
+    """Neither in the database nor in its write-ahead log, where every page has stood once more."""
+    secret = "the only place where this is said"  # noqa: S105 - content
+    flag = admitted(a_statement(a_flag(reasons=secret * 300)))
+    with contextlib.closing(SQLiteStorage(tmp_path / "exchange.db")) as storage:
+        put(storage, *flags(3, first=10), flag)
+        files = [tmp_path / "exchange.db", tmp_path / "exchange.db-wal"]
+        assert any(secret.encode() in file.read_bytes() for file in files)
+        put(storage, an_erasure_of(flag))
+        assert not any(secret.encode() in file.read_bytes() for file in files)
+        put(storage, *flags(3, first=20))
+        assert not any(secret.encode() in file.read_bytes() for file in files)
+
+
+# Everything, as records.
+
+
+def test_every_backend_gives_the_same_records(tmp_path: Path) -> None:
+    made = []
+    for name, make in BACKENDS.items():
+        (tmp_path / name).mkdir()
+        with contextlib.closing(make(tmp_path / name)) as storage:
+            flag, other = flags(2)
+            put(storage, flag, other)
+            put(storage, reply(flag, an_acknowledgement(), 50), missed(other, due_at=LATER))
+            put(storage, an_erasure_of(other))
+            made.append({table: list(storage.records(table)) for table in COLUMNS})
+    assert [len(records) for records in made[0].values()] == [5, 2, 2, 8, 3, 1]
+    assert all(len(record) == len(COLUMNS[table]) for table, records in made[0].items() for record in records)
+    for other_made in made[1:]:
+        assert other_made == made[0]

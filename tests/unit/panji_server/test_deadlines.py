@@ -1,0 +1,231 @@
+"""Deadlines that pass in silence: stated once, to both sides, with what is known of the delivery."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.memory import MemoryStorage
+from support.rooms import LATER, LOG, FixedDirectory, admitted, flags, put, reply
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    OPERATOR,
+    PLATFORM,
+    a_flag,
+    a_statement,
+    an_acknowledgement,
+    an_id,
+)
+
+from panji.core.keys import PrivateKeySigner
+from panji.core.statements import DeadlineMissed
+from panji.core.vocabulary import CaseState
+from panji.errors import Reason, RefusedError
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+from panji_server import deadlines as rooms
+from panji_server.admission import Rules
+from panji_server.deadlines import Deadlines
+from panji_server.exchange import Exchange
+from panji_server.herald import Herald
+from panji_server.limits import RateLimit
+from panji_server.storage.base import Fetched, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+DAY = timedelta(hours=24)
+MOMENT = timedelta(microseconds=1)
+
+
+class Room:
+    """An exchange over a log, its clock, and its deadlines."""
+
+    def __init__(self) -> None:
+        self.storage = MemoryStorage()
+        self.now = LATER
+        self.failures: list[StorageError] = []
+        self.made: list[Any] = []
+        self.exchange = Exchange(
+            self.storage,
+            LOG,
+            FixedDirectory(),
+            Rules(EXCHANGE),
+            RateLimit(1e6, 1_000_000),
+            max_queue=10_000,
+            on_failure=self.failures.append,
+            on_statement=self.made.append,
+            clock=lambda: self.now,
+        )
+        self.deadlines = self.of_a_server()
+
+    def of_a_server(self) -> Deadlines:
+        herald = Herald(EXCHANGE, OPERATOR, PrivateKeySigner.generate())
+        return Deadlines(self.exchange, herald, acknowledged=DAY, clock=lambda: self.now)
+
+    def said(self) -> list[tuple[str, DeadlineMissed]]:
+        """To whom, and what."""
+        found = []
+        for row in self.storage.rows(range(10_000)):
+            body = parse_statement(parse_envelope(row.envelope).payload).body
+            if isinstance(body, DeadlineMissed):
+                found.append((row.recipient, body))
+        return found
+
+
+@asynccontextmanager
+async def a_room() -> AsyncIterator[Room]:
+    room = Room()
+    try:
+        yield room
+    finally:
+        await asyncio.wait_for(room.exchange.stop(), 10)
+
+
+async def test_nothing_is_late_before_its_time_and_everything_is_from_then_on() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + DAY - MOMENT
+        assert await room.deadlines.state() == 0
+        room.now += MOMENT
+        assert await room.deadlines.state() == 1
+        assert [(to, body.due_at) for to, body in room.said()] == [(MINISTRY, LATER + DAY), (PLATFORM, LATER + DAY)]
+        assert [one.row.recipient for one in room.made] == [MINISTRY, PLATFORM]
+
+
+async def test_a_deadline_is_stated_once_however_often_and_by_however_many_servers_it_is_looked_at() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(3))
+        room.now = LATER + DAY
+        other = room.of_a_server()
+        assert sum(await asyncio.gather(room.deadlines.state(), other.state())) == 3
+        assert (await room.deadlines.state(), await other.state()) == (0, 0)
+        assert len(room.said()) == 6
+
+
+async def test_a_clock_that_jumps_neither_skips_a_deadline_nor_states_it_twice() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(2))
+        room.now = LATER + 400 * DAY
+        assert await room.deadlines.state() == 2
+        room.now = LATER
+        assert await room.deadlines.state() == 0
+        room.now = LATER + DAY
+        assert await room.deadlines.state() == 0
+        assert {body.due_at for _, body in room.said()} == {LATER + DAY}
+
+
+async def test_more_than_fit_in_one_look_are_all_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "_AT_ONCE", 2)
+    async with a_room() as room:
+        put(room.storage, *flags(5))
+        room.now = LATER + DAY
+        assert await room.deadlines.state() == 5
+
+
+async def test_a_flag_that_was_answered_in_any_way_is_not_late() -> None:
+    async with a_room() as room:
+        first, second = flags(2)
+        put(room.storage, first, second)
+        put(room.storage, reply(first, an_acknowledgement(), 50))
+        room.now = LATER + DAY
+        assert await room.deadlines.state() == 1
+        assert {one.case_id for one in room.made} == {an_id(2)}
+
+
+async def test_an_answer_in_the_last_moment_wins_over_the_statement_that_there_is_none() -> None:
+    """It came between the look at the database and the log."""
+    async with a_room() as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        room.now = LATER + DAY
+        state, real = room.exchange.state, room.exchange.state
+
+        async def late(statements: Any) -> Any:
+            put(room.storage, reply(flag, an_acknowledgement(), 50))
+            return await real(statements)
+
+        room.exchange.state = late  # type: ignore[method-assign]
+        assert await room.deadlines.state() == 0
+        room.exchange.state = state  # type: ignore[method-assign]
+        assert room.said() == []
+        found = room.storage.case(an_id(1))
+        assert found is not None
+        assert found[1].state is CaseState.RECEIVED
+
+
+async def test_the_statement_says_whether_the_flag_was_ever_fetched() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(2))
+        at = LATER + timedelta(minutes=3)
+        room.storage.keep_presence([Fetched(PLATFORM, 1, "spiffe://test.example/telegram", at)], {PLATFORM: at})
+        room.now = LATER + DAY
+        await room.deadlines.state()
+        fetched, never = (body for to, body in room.said() if to == PLATFORM)
+        assert (fetched.delivered_at, fetched.delivered_to) == (at, "spiffe://test.example/telegram")
+        assert (never.delivered_at, never.delivered_to) == (None, "")
+        assert {body.last_seen_at for _, body in room.said()} == {at}
+
+
+async def test_whoever_listens_right_now_was_seen_right_now() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.storage.keep_presence([], {PLATFORM: LATER})
+        room.now = LATER + DAY
+        platform = room.exchange.directory.current.organisation(PLATFORM)
+        assert platform is not None
+        with room.exchange.presence.watching(platform):
+            await room.deadlines.state()
+        assert {body.last_seen_at for _, body in room.said()} == {LATER + DAY}
+
+
+async def test_drills_have_deadlines_too_and_they_are_drills() -> None:
+    async with a_room() as room:
+        put(room.storage, admitted(a_statement(a_flag(), test=True)))
+        room.now = LATER + DAY
+        await room.deadlines.state()
+        assert all(one.test for one in room.made)
+
+
+async def test_an_exchange_that_takes_nothing_now_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "POLL_SECONDS", 0.0)
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + DAY
+        real, refusals = room.exchange.state, [Reason.OVERLOADED, Reason.OVERLOADED]
+        done = asyncio.Event()
+
+        async def busy(statements: Any) -> Any:
+            if refusals:
+                raise RefusedError(refusals.pop(), "too many wait")
+            outcomes = await real(statements)
+            done.set()
+            return outcomes
+
+        room.exchange.state = busy  # type: ignore[method-assign]
+        following = asyncio.create_task(room.deadlines.follow())
+        await asyncio.wait_for(done.wait(), 10)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert len(room.said()) == 2
+
+
+async def test_a_refusal_that_will_not_pass_is_a_defect_and_is_not_hidden() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + DAY
+
+        async def refuse(statements: Any) -> Any:
+            return [RefusedError(Reason.CASE_NOT_FOUND, "there is no such case") for _ in statements]
+
+        room.exchange.state = refuse  # type: ignore[method-assign]
+        with pytest.raises(RefusedError, match="CASE_NOT_FOUND"):
+            await room.deadlines.state()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rooms, "POLL_SECONDS", 0.0)
+            with pytest.raises(RefusedError, match="CASE_NOT_FOUND"):
+                await asyncio.wait_for(room.deadlines.follow(), 10)

@@ -1,0 +1,175 @@
+"""Rebuilding from the log: the same to the last record, or the first difference by name."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.memory import MemoryStorage
+from support.rooms import LOG, admitted, an_erasure_of, flags, put, reply
+from support.statements import (
+    MINISTRY,
+    a_body,
+    a_clarification_request,
+    a_deadline_missed,
+    a_decision,
+    a_flag,
+    a_statement,
+    an_acknowledgement,
+    an_id,
+)
+
+from panji.core.keys import PrivateKeySigner
+from panji.core.note import NoteSigner
+from panji.core.vocabulary import Kind
+from panji_server.rebuild import DifferenceError, compare, rebuild
+from panji_server.storage.sqlite import SQLiteStorage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from panji_server.storage.base import Storage
+
+QUIET: Any = lambda _done, _size: None  # noqa: E731 - a progress that nobody looks at
+
+
+def fill(storage: Storage) -> None:
+    """A log in which everything has happened: 12 statements in 7 commits."""
+    one, two, three, four = flags(4)
+    put(storage, admitted(a_statement(a_body(Kind.DIRECTORY_RECORD), id=an_id(80))))
+    put(storage, one, two, three)
+    put(storage, reply(one, an_acknowledgement(), 50), four)
+    put(storage, reply(two, a_clarification_request(), 51), reply(one, a_decision(1), 52))
+    put(storage, reply(three, a_deadline_missed(), 70), reply(three, a_deadline_missed(), 71, recipient=MINISTRY))
+    answer = reply(three, an_acknowledgement(), 53)
+    put(storage, answer)
+    put(storage, an_erasure_of(three, answer))
+    put(storage, an_erasure_of(three, answer, number=91, recipient=MINISTRY))
+    put(storage, *flags(1, first=6))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database with that log."""
+    with contextlib.closing(SQLiteStorage(tmp_path / "exchange.db")) as storage:
+        fill(storage)
+    return tmp_path / "exchange.db"
+
+
+def check(path: Path) -> None:
+    with (
+        contextlib.closing(SQLiteStorage(path)) as storage,
+        contextlib.closing(SQLiteStorage(path.with_name("fresh.db"))) as fresh,
+    ):
+        rebuild(storage, fresh, LOG.verifier, progress=QUIET)
+        compare(storage, fresh)
+
+
+def harm(path: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            assert connection.execute(statement).rowcount == 1
+        connection.commit()
+
+
+def test_everything_follows_from_the_log_in_every_backend() -> None:
+    storage, fresh = MemoryStorage(), MemoryStorage()
+    fill(storage)
+    told: list[tuple[int, int]] = []
+    assert rebuild(storage, fresh, LOG.verifier, progress=lambda *done: told.append(done)) == 15
+    assert told[-1] == (15, 15)
+    compare(storage, fresh)
+
+
+def test_everything_follows_from_the_log_in_a_file(path: Path) -> None:
+    check(path)
+
+
+def test_a_log_without_entries_makes_nothing() -> None:
+    storage, fresh = MemoryStorage(), MemoryStorage()
+    assert rebuild(storage, fresh, LOG.verifier, progress=QUIET) == 0
+    compare(storage, fresh)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE cases SET state = 6 WHERE idx = 1", "cases, idx 1: state is 6, and by the log 5"),
+        ("UPDATE cases SET overdue_since = 1 WHERE idx = 2", "cases, idx 2: overdue_since is 1, and by the log None"),
+        ("UPDATE target SET outcome = 2 WHERE case_idx = 1", "target, case_idx 1: outcome is 2, and by the log 1"),
+        ("DELETE FROM target WHERE case_idx = 2", "target: the record with case_idx 2 is missing"),
+        ("INSERT INTO target VALUES (1, 2, 1, 0, 0)", "target: the record with case_idx 2"),
+        (
+            "UPDATE statement SET sender = 'another' WHERE idx = 4",
+            "statement, idx 4: sender is another, and by the log",
+        ),
+        ("UPDATE statement SET sequence = 99 WHERE idx = 4", "statement, idx 4: sequence is 99, and by the log 1"),
+        ("UPDATE statement SET case_idx = 2 WHERE idx = 4", "statement, idx 4: case_idx is 2, and by the log 1"),
+        ("UPDATE statement SET digest = x'00' WHERE idx = 1", "statement, idx 1: digest is 00, and by the log"),
+        ("UPDATE statement SET commitment = x'00' WHERE idx = 1", "commitment is 00, and by the log"),
+        ("UPDATE node SET hash = x'' WHERE key = 0", "node, key 0: hash is empty, and by the log"),
+        ("DELETE FROM node WHERE key = 3", "node, key 4"),
+        ("UPDATE head SET received_at = 1", "head, size 15: received_at is 1, and by the log"),
+        ("INSERT INTO checkpoint VALUES (2, 'x')", "checkpoint, size 2"),
+    ],
+)
+def test_a_record_that_was_changed_by_hand_is_named(path: Path, change: str, told: str) -> None:
+    harm(path, change)
+    with pytest.raises(DifferenceError) as difference:
+        check(path)
+    assert told in str(difference.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE statement SET received_at = received_at + 1 WHERE idx = 4", "entries 4 to 5 do not lead to the check"),
+        ("UPDATE statement SET salt = zeroblob(16) WHERE idx = 4", "entries 4 to 5 do not lead to the checkpoint of 6"),
+        ("UPDATE statement SET salt = x'' WHERE idx = 4", "statement 4 makes no log entry"),
+        ("UPDATE statement SET envelope = x'00' WHERE idx = 4", "statement 4 is none"),
+        ("UPDATE statement SET envelope = x'' WHERE idx = 1", "statement 1 has no content, and its case is not erased"),
+        (
+            "UPDATE statement SET commitment = zeroblob(32) WHERE idx = 3",
+            "entries 1 to 3 do not lead to the checkpoint",
+        ),
+        ("UPDATE statement SET tree_size = 7 WHERE idx = 5", "the statements end at 5, where the checkpoint of 6"),
+        ("DELETE FROM checkpoint WHERE size = 6", "there is no checkpoint of 6 entries"),
+        ("UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 4) WHERE size = 6", "4 to 5 do not"),
+        ("DELETE FROM statement WHERE idx = 14", "the log has 14 statements, and its head says 15"),
+        ("DELETE FROM statement WHERE idx = 5", "the statements end at 5, where the checkpoint of 6"),
+    ],
+)
+def test_a_log_that_is_not_what_was_signed_is_told_from_where_on(path: Path, change: str, told: str) -> None:
+    harm(path, change)
+    with pytest.raises(DifferenceError) as difference:
+        check(path)
+    assert told in str(difference.value)
+
+
+def test_an_envelope_put_in_the_place_of_another_does_not_fit(path: Path) -> None:
+    """The acknowledgement of one case in place of another statement: it says nothing that the case allows."""
+    harm(path, "UPDATE statement SET envelope = (SELECT envelope FROM statement WHERE idx = 4) WHERE idx = 7")
+    with pytest.raises(DifferenceError, match="statement 7 does not fit its case: MOVE_NOT_ALLOWED"):
+        check(path)
+
+
+def test_a_reply_whose_case_is_gone_is_told(path: Path) -> None:
+    flag = admitted(a_statement(a_flag(), id=an_id(77)))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "UPDATE statement SET envelope = ? WHERE idx = 4", (reply(flag, a_decision(1), 78).envelope,)
+        )
+        connection.commit()
+    with pytest.raises(DifferenceError, match="statement 4 belongs to a case that is not in the log before it"):
+        check(path)
+
+
+def test_the_log_of_another_key_is_not_this_one(path: Path) -> None:
+    other = NoteSigner(LOG.verifier.name, PrivateKeySigner.generate())
+    with (
+        contextlib.closing(SQLiteStorage(path)) as storage,
+        pytest.raises(DifferenceError, match="a checkpoint is not of this log"),
+    ):
+        rebuild(storage, MemoryStorage(), other.verifier, progress=QUIET)
