@@ -36,7 +36,7 @@ QUIET: Any = lambda _done, _size: None  # noqa: E731 - a progress that nobody lo
 
 
 def fill(storage: Storage) -> None:
-    """A log in which everything has happened: 12 statements in 7 commits."""
+    """A log in which everything has happened: 14 statements in 9 commits."""
     one, two, three, four = flags(4)
     put(storage, admitted(a_statement(a_body(Kind.DIRECTORY_RECORD), id=an_id(80))))
     put(storage, one, two, three)
@@ -78,8 +78,8 @@ def test_everything_follows_from_the_log_in_every_backend() -> None:
     storage, fresh = MemoryStorage(), MemoryStorage()
     fill(storage)
     told: list[tuple[int, int]] = []
-    assert rebuild(storage, fresh, LOG.verifier, progress=lambda *done: told.append(done)) == 15
-    assert told[-1] == (15, 15)
+    assert rebuild(storage, fresh, LOG.verifier, progress=lambda *done: told.append(done)) == 14
+    assert told[-1] == (14, 14)
     compare(storage, fresh)
 
 
@@ -98,21 +98,24 @@ def test_a_log_without_entries_makes_nothing() -> None:
     [
         ("UPDATE cases SET state = 6 WHERE idx = 1", "cases, idx 1: state is 6, and by the log 5"),
         ("UPDATE cases SET overdue_since = 1 WHERE idx = 2", "cases, idx 2: overdue_since is 1, and by the log None"),
-        ("UPDATE target SET outcome = 2 WHERE case_idx = 1", "target, case_idx 1: outcome is 2, and by the log 1"),
-        ("DELETE FROM target WHERE case_idx = 2", "target: the record with case_idx 2 is missing"),
-        ("INSERT INTO target VALUES (1, 2, 1, 0, 0)", "target: the record with case_idx 2"),
+        (
+            "UPDATE target SET outcome = 2 WHERE case_idx = 1",
+            "target, case_idx 1, position 1: outcome is 2, and by the",
+        ),
+        ("DELETE FROM target WHERE case_idx = 2", "target: the record with case_idx 2, position 1 is missing"),
+        ("INSERT INTO target VALUES (1, 2, 1, 0, 0)", "target: the record with case_idx 1, position 2 is surplus"),
         (
             "UPDATE statement SET sender = 'another' WHERE idx = 4",
-            "statement, idx 4: sender is another, and by the log",
+            "statement, idx 4: sender is another, and by",
         ),
         ("UPDATE statement SET sequence = 99 WHERE idx = 4", "statement, idx 4: sequence is 99, and by the log 1"),
         ("UPDATE statement SET case_idx = 2 WHERE idx = 4", "statement, idx 4: case_idx is 2, and by the log 1"),
         ("UPDATE statement SET digest = x'00' WHERE idx = 1", "statement, idx 1: digest is 00, and by the log"),
         ("UPDATE statement SET commitment = x'00' WHERE idx = 1", "commitment is 00, and by the log"),
         ("UPDATE node SET hash = x'' WHERE key = 0", "node, key 0: hash is empty, and by the log"),
-        ("DELETE FROM node WHERE key = 3", "node, key 4"),
-        ("UPDATE head SET received_at = 1", "head, size 15: received_at is 1, and by the log"),
-        ("INSERT INTO checkpoint VALUES (2, 'x')", "checkpoint, size 2"),
+        ("DELETE FROM node WHERE key = 3", "node: the record with key 3 is missing"),
+        ("UPDATE head SET received_at = 1", "head, size 14: received_at is 1, and by the log"),
+        ("INSERT INTO checkpoint VALUES (2, 'x')", "checkpoint: the record with size 2 is surplus"),
     ],
 )
 def test_a_record_that_was_changed_by_hand_is_named(path: Path, change: str, told: str) -> None:
@@ -126,18 +129,18 @@ def test_a_record_that_was_changed_by_hand_is_named(path: Path, change: str, tol
     ("change", "told"),
     [
         ("UPDATE statement SET received_at = received_at + 1 WHERE idx = 4", "entries 4 to 5 do not lead to the check"),
-        ("UPDATE statement SET salt = zeroblob(16) WHERE idx = 4", "entries 4 to 5 do not lead to the checkpoint of 6"),
+        ("UPDATE statement SET salt = randomblob(16) WHERE idx = 4", "entries 4 to 5 do not lead to the checkpoint"),
         ("UPDATE statement SET salt = x'' WHERE idx = 4", "statement 4 makes no log entry"),
         ("UPDATE statement SET envelope = x'00' WHERE idx = 4", "statement 4 is none"),
         ("UPDATE statement SET envelope = x'' WHERE idx = 1", "statement 1 has no content, and its case is not erased"),
         (
             "UPDATE statement SET commitment = zeroblob(32) WHERE idx = 3",
-            "entries 1 to 3 do not lead to the checkpoint",
+            "entries 1 to 3 do not lead to",
         ),
         ("UPDATE statement SET tree_size = 7 WHERE idx = 5", "the statements end at 5, where the checkpoint of 6"),
         ("DELETE FROM checkpoint WHERE size = 6", "there is no checkpoint of 6 entries"),
         ("UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 4) WHERE size = 6", "4 to 5 do not"),
-        ("DELETE FROM statement WHERE idx = 14", "the log has 14 statements, and its head says 15"),
+        ("DELETE FROM statement WHERE idx = 13", "the log has 13 statements, and its head says 14"),
         ("DELETE FROM statement WHERE idx = 5", "the statements end at 5, where the checkpoint of 6"),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +24,8 @@ from panji_server.limits import RateLimit
 from panji_server.record import DirectoryOnRecord, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from panji.core.directory import Directory
 
@@ -35,13 +38,15 @@ def directory(*keys: KeyRecord, operator: str = OPERATOR) -> Directory:
 
 
 @asynccontextmanager
-async def a_record(storage: MemoryStorage, operator: str = OPERATOR) -> AsyncIterator[DirectoryOnRecord]:
+async def a_record(
+    storage: MemoryStorage, operator: str = OPERATOR, *, clock: Callable[[], datetime] = lambda: LATER
+) -> AsyncIterator[DirectoryOnRecord]:
     exchange = Exchange(
         storage, LOG, FixedDirectory(), Rules(EXCHANGE), RateLimit(1e6, 1000), max_queue=100, on_failure=lambda _: None
     )
     herald = Herald(EXCHANGE, operator, VOICE)
     try:
-        yield DirectoryOnRecord(exchange, herald, operator, VOICE.public_key, lambda: LATER)
+        yield DirectoryOnRecord(exchange, herald, operator, VOICE.public_key, clock)
     finally:
         await asyncio.wait_for(exchange.stop(), 10)
 
@@ -49,7 +54,8 @@ async def a_record(storage: MemoryStorage, operator: str = OPERATOR) -> AsyncIte
 async def test_every_version_is_recorded_once_and_the_newest_is_found() -> None:
     storage = MemoryStorage()
     assert recorded(storage) is None
-    async with a_record(storage) as record:
+    times = (LATER + timedelta(hours=n) for n in count())
+    async with a_record(storage, clock=times.__next__) as record:
         for text in ("one = 1\n", "one = 1\n", "two = 2\n", "one = 1\n"):
             await record.record(text, directory(KEY))
             assert recorded(storage) == text
