@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.rooms import LATER, LONG_AGO, SIGNERS, a_directory, an_accreditation, an_organisation, signed
-from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag, a_statement, a_target, an_acknowledgement
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    NOON,
+    OPERATOR,
+    PLATFORM,
+    a_body,
+    a_flag,
+    a_statement,
+    a_target,
+    an_acknowledgement,
+)
 
 from panji.core import envelope as dsse
 from panji.core.directory import KeyRecord
@@ -265,3 +276,46 @@ def test_of_several_faults_the_first_steps_is_told() -> None:
         "PAYLOAD_TOO_LARGE", "SIGNATURE_INVALID", "KIND_MISMATCH", "WRONG_EXCHANGE", "RECIPIENT_UNKNOWN",
         "ISSUE_TIME_OUT_OF_RANGE",
     ]  # fmt: skip
+
+
+# Four eyes.
+
+SECOND = PrivateKeySigner.generate()
+VOICE = PrivateKeySigner.generate()
+
+
+def the_operator(*, threshold: int = 1) -> Organisation:
+    """With two persons and a machine."""
+    persons = (KeyRecord(one.public_key, LONG_AGO) for one in (SIGNERS[OPERATOR], SECOND))
+    keys = (*persons, KeyRecord(VOICE.public_key, LONG_AGO, automatic=True))
+    return an_organisation(OPERATOR, keys=keys, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("signers", "threshold", "passes"),
+    [
+        ((SIGNERS[OPERATOR], SECOND), 1, True),
+        ((SIGNERS[OPERATOR], SECOND, VOICE), 3, False),
+        ((SIGNERS[OPERATOR],), 1, False),
+        ((SIGNERS[OPERATOR], SIGNERS[OPERATOR]), 1, False),
+        ((SIGNERS[OPERATOR], VOICE), 1, False),
+        ((VOICE,), 1, False),
+        ((SIGNERS[OPERATOR], PrivateKeySigner.generate()), 1, False),
+    ],
+    ids=[
+        "two persons", "fewer persons than the operator's own rule", "one person", "one person twice",
+        "a person and the exchange", "the exchange alone", "a person and nobody",
+    ],
+)  # fmt: skip
+def test_an_erasure_takes_two_persons(signers: tuple[PrivateKeySigner, ...], threshold: int, passes: bool) -> None:
+    data = signed(a_statement(a_body(Kind.ERASURE)), *signers)
+    caller = the_operator(threshold=threshold)
+    if passes:
+        assert take(data, caller=caller).statement.kind is Kind.ERASURE
+    else:
+        assert refused(data, caller=caller).reason == "SIGNATURE_INVALID"
+
+
+def test_what_the_exchange_states_takes_its_own_key_only() -> None:
+    data = signed(a_statement(a_body(Kind.DEADLINE_MISSED)), VOICE)
+    assert take(data, caller=the_operator()).statement.kind is Kind.DEADLINE_MISSED

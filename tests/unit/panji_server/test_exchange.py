@@ -19,6 +19,7 @@ from support.rooms import (
     FixedDirectory,
     a_directory,
     an_accreditation,
+    an_erasure_of,
     an_organisation,
     flags,
     put,
@@ -439,3 +440,36 @@ async def test_a_receipt_that_can_no_longer_be_made_ends_the_process() -> None:
         with pytest.raises(RefusedError, match="STORAGE_FAILED"):
             await room.feed().run()
     assert len(room.failures) == 1
+
+
+# Erasing.
+
+
+async def test_a_receipt_that_opens_what_was_erased_is_given_to_nobody_any_more() -> None:
+    """Neither from memory, where the latest are kept, nor to a sender who still has the bytes, however late."""
+    async with a_room() as room:
+        (flag,) = flags(1)
+        await room.submit(flag.envelope)
+        assert (await room.feed().run())[0][0][1].salt
+        await room.exchange.state([an_erasure_of(flag)])
+        ((row, receipt), *_), _ = await room.feed().run()
+        assert (row.envelope, row.salt, receipt.salt) == (b"", b"", b"")
+        assert [told(one) for one in await room.submit(flag.envelope)] == ["CONTENT_ERASED"]
+        room.now = LATER + timedelta(days=3650)  # the flag is old now, and that would be the refusal
+        assert [told(one) for one in await room.submit(flag.envelope)] == ["CONTENT_ERASED"]
+
+
+async def test_a_chore_runs_between_commits_and_tells_what_it_found() -> None:
+    async with a_room() as room:
+        await room.submit(signed(a_statement()))
+        assert await room.exchange.chore(room.storage.extent) == 1
+        await room.exchange.keep_presence([], {MINISTRY: LATER})
+        assert room.storage.last_seen(MINISTRY) == LATER
+
+
+async def test_what_was_fetched_is_kept_when_the_exchange_stops() -> None:
+    async with a_room() as room:
+        room.exchange.presence.handed_over(PLATFORM, "spiffe://test.example/telegram", 3)
+    kept = room.storage.fetched(PLATFORM, 3)
+    assert kept is not None
+    assert kept.at == LATER

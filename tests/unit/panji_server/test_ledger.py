@@ -429,3 +429,61 @@ def test_a_statement_behind_the_end_of_its_tree_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match=r"missing.*no leaf 0"):
         receipts(storage, [replace(one.row, tree_size=0)])
     assert storage.find(an_id(1)) == one.row
+
+
+# Chores.
+
+
+async def test_a_chore_waits_for_the_commit_and_the_next_commit_for_the_chore(storage: GatedStorage) -> None:
+    order: list[str] = []
+    async with a_room(storage) as room:
+        storage.gate.clear()
+        (first,) = await waiting(room, flags(1))
+        await storage.is_committing()
+        chore = asyncio.create_task(room.ledger.chore(lambda: order.append(f"chore at {storage.extent()}")))
+        (second,) = await waiting(room, flags(1, first=2))
+        storage.gate.set()
+        await words(first, second)
+        await chore
+    assert order == ["chore at 1"]
+
+
+async def test_a_chore_that_fails_is_told_and_harms_nobody(storage: GatedStorage) -> None:
+    def fail() -> None:
+        raise LookupError("nothing there")
+
+    async with a_room(storage) as room:
+        with pytest.raises(LookupError, match="nothing there"):
+            await room.ledger.chore(fail)
+        assert [told(one) for one in await room.ledger.append(flags(1))] == ["accepted 0"]
+    assert room.failures == []
+
+
+async def test_a_chore_that_meets_a_broken_disk_ends_the_ledger(storage: GatedStorage) -> None:
+    def fail() -> None:
+        raise StorageError("no disk")
+
+    async with a_room(storage) as room:
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.ledger.chore(fail)
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.ledger.chore(lambda: None)
+    assert [str(one) for one in room.failures] == ["no disk"]
+
+
+async def test_chores_whose_askers_have_gone_are_done_all_the_same(storage: GatedStorage) -> None:
+    done: list[int] = []
+
+    def work() -> None:
+        done.append(1)
+
+    def fail() -> None:
+        raise LookupError("nobody hears")
+
+    async with a_room(storage) as room:
+        chores = [asyncio.create_task(room.ledger.chore(one)) for one in (work, fail)]
+        await asyncio.sleep(0)
+        for chore in chores:
+            chore.cancel()
+        await room.ledger.chore(work)
+    assert done == [1, 1]

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.memory import MemoryStorage
-from support.rooms import LATER, LOG, admitted, counting_salts, flags, put, reply, told
+from support.rooms import LATER, LOG, admitted, an_erasure_of, counting_salts, flags, put, reply, told
 from support.statements import (
     MINISTRY,
+    OPERATOR,
     PLATFORM,
     STRANGER,
+    a_body,
     a_clarification_answer,
     a_clarification_request,
     a_correspondence,
@@ -30,7 +32,7 @@ from support.statements import (
 
 from panji.core import receipt as receipts
 from panji.core.checkpoint import open_checkpoint
-from panji.core.vocabulary import CaseState, Outcome
+from panji.core.vocabulary import CaseState, Kind, Outcome
 from panji.errors import ProofError, RefusedError
 from panji.wire.receipts import encode_receipt
 from panji_server import sequencing
@@ -291,3 +293,45 @@ def test_receipts_of_one_log_are_the_same_bytes_on_every_server() -> None:
     assert [encode_receipt(outcome.receipt) for outcome in one] == [
         encode_receipt(outcome.receipt) for outcome in other
     ]
+
+
+# Erasing.
+
+
+def test_what_two_persons_signed_is_what_is_erased_and_nothing_that_came_in_between(storage: MemoryStorage) -> None:
+    """Attack: an erasure signed for a bare flag, kept back until the answer is there that should disappear with it."""
+    put(storage, FLAG)
+    put(storage, ACKNOWLEDGED)
+    assert words(put(storage, an_erasure_of(FLAG))) == ["TARGETS_MISMATCH"]
+    assert words(put(storage, an_erasure_of(FLAG, DECIDED))) == ["TARGETS_MISMATCH"]
+    assert words(put(storage, an_erasure_of(FLAG, ACKNOWLEDGED))) == ["accepted 2"]
+
+
+def test_an_erasure_to_each_side_in_one_group(storage: MemoryStorage) -> None:
+    put(storage, FLAG)
+    both = [an_erasure_of(FLAG, number=90), an_erasure_of(FLAG, number=91, recipient=MINISTRY)]
+    assert words(put(storage, *both)) == ["accepted 1", "accepted 2"]
+    assert [row.erased for row in storage.rows(range(3))] == [True, False, False]
+
+
+def test_an_answer_in_the_group_of_the_erasure_is_either_named_or_refuses_it(storage: MemoryStorage) -> None:
+    put(storage, FLAG)
+    assert words(put(storage, ACKNOWLEDGED, an_erasure_of(FLAG))) == ["accepted 1", "TARGETS_MISMATCH"]
+    assert words(put(storage, DECIDED, an_erasure_of(FLAG, ACKNOWLEDGED, DECIDED))) == ["accepted 2", "accepted 3"]
+
+
+def test_nothing_is_said_any_more_in_an_erased_case_and_a_retry_of_what_was_said_gets_no_receipt(
+    storage: MemoryStorage,
+) -> None:
+    put(storage, FLAG)
+    put(storage, an_erasure_of(FLAG))
+    assert words(put(storage, ACKNOWLEDGED, FLAG)) == ["MOVE_NOT_ALLOWED", "CONTENT_ERASED"]
+    assert words(put(storage, an_erasure_of(FLAG))) == ["repeated 1"]
+
+
+def test_the_directory_on_record_belongs_to_no_case(storage: MemoryStorage) -> None:
+    record = admitted(a_statement(a_body(Kind.DIRECTORY_RECORD), id=an_id(80)))
+    assert words(put(storage, FLAG, record)) == ["accepted 0", "accepted 1"]
+    (row,) = storage.rows([1])
+    assert (row.case_index, row.recipient, row.sequence) == (1, OPERATOR, 1)
+    assert storage.case(an_id(80)) is None
