@@ -85,11 +85,14 @@ class MemoryStorage(Storage):
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         return {index: [row for row in self._state.rows if row.case_index == index] for index in case_indexes}
 
-    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
+    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         return [
             (index, case)
-            for index, case in sorted(self._state.cases.items(), key=lambda found: found[1].opened_at)
-            if case.state is CaseState.SUBMITTED and case.overdue_since is None and case.opened_at <= opened_until
+            for index, case in sorted(self._state.cases.items(), key=lambda found: (found[1].opened_at, found[0]))
+            if index > after
+            and case.state is CaseState.SUBMITTED
+            and case.overdue_since is None
+            and case.opened_at <= opened_until
         ][:limit]
 
     def erasure(self, case_index: int) -> Row | None:

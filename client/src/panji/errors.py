@@ -85,6 +85,7 @@ class Reason(StrEnum):
     TREE_SIZE_OUT_OF_RANGE = "TREE_SIZE_OUT_OF_RANGE"
     DIRECTORY_NOT_RECORDED = "DIRECTORY_NOT_RECORDED"
     # The exchange itself
+    CLOCK_BEHIND = "CLOCK_BEHIND"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     STORAGE_FAILED = "STORAGE_FAILED"
     INTERNAL = "INTERNAL"
@@ -198,6 +199,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.TREE_SIZE_OUT_OF_RANGE: ReasonInfo(Code.OUT_OF_RANGE, False, "The log is not that large."),
     Reason.DIRECTORY_NOT_RECORDED: ReasonInfo(
         Code.NOT_FOUND, False, "No record of the directory stands before that place of the log."
+    ),
+    Reason.CLOCK_BEHIND: ReasonInfo(
+        Code.UNAVAILABLE, True, "The server's clock is behind the log's, and a key has ended in between."
     ),
     Reason.SHUTTING_DOWN: ReasonInfo(Code.UNAVAILABLE, True, "The exchange is stopping; another may answer."),
     Reason.STORAGE_FAILED: ReasonInfo(

@@ -99,7 +99,7 @@ def admit(
             "the time of issue is too far from the time of receipt",
             metadata={"received_at": now.isoformat(), "issued_at": statement.issued_at.isoformat()},
         )
-    return Admitted(statement, data, dsse.digest(data), now)
+    return Admitted(statement, data, dsse.digest(data), now, caller.keys_end(now))
 
 
 def _verified(data: bytes, caller: Organisation, directory: Directory, now: datetime) -> Envelope:

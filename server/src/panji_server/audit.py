@@ -124,6 +124,11 @@ EVENTS: Mapping[str, Event] = {
         ("statement_id", "kind", "case_id", "sender", "recipient", "test", "index", "sequence", "received_at", "digest",
          "bytes"),
     ),
+    "deadline.unstated": Event(
+        "error",
+        "A deadline has passed, and the log does not take the statement of it: a defect, told once a case.",
+        ("case_id", "reason"),
+    ),
     "statement.refused": Event(
         "warning",
         "A statement was refused; log and case are untouched.",

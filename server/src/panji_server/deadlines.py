@@ -7,6 +7,7 @@ are about, so that nothing is said twice.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from panji.core.vocabulary import Deadline
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """How late a deadline may be stated. What it says of itself, ``due_at``, is exact."""
 _AT_ONCE = 100
-_NOTHING_TO_SAY = frozenset({Reason.MOVE_NOT_ALLOWED, Reason.STATEMENT_ID_REUSED})
-"""An answer came just now, or another server has said it."""
 
 
 class Deadlines:
@@ -36,26 +35,31 @@ class Deadlines:
         herald: Signs them.
         acknowledged: Time from the receipt of a flag to the platform's first answer.
         clock: Gives the time; aware.
+        on_unstated: Told, once for each, of cases whose statement the log does not take: a defect, but of one case.
     """
 
     def __init__(
-        self, exchange: Exchange, herald: Herald, *, acknowledged: timedelta, clock: Callable[[], datetime]
+        self,
+        exchange: Exchange,
+        herald: Herald,
+        *,
+        acknowledged: timedelta,
+        clock: Callable[[], datetime],
+        on_unstated: Callable[[Case, RefusedError], None],
     ) -> None:
         self._exchange = exchange
         self._herald = herald
         self._acknowledged = acknowledged
         self._clock = clock
+        self._on_unstated = on_unstated
+        self._unstated: set[str] = set()
 
     async def follow(self) -> None:
         """States what falls due, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            try:
+            with suppress(RefusedError):  # the exchange takes nothing at the moment, and what is due stays due
                 await self.state()
-            except RefusedError as refusal:
-                if not refusal.retryable:
-                    raise
-                # The exchange takes nothing at the moment. What is due stays due.
 
     async def state(self) -> int:
         """States every deadline that has passed by now, and returns how many.
@@ -63,13 +67,13 @@ class Deadlines:
         Raises:
             RefusedError: The exchange takes no statements now.
         """
-        stated = 0
+        stated, after = 0, -1
         while True:
             due = await self._exchange.read(
-                self._exchange.storage.overdue, self._clock() - self._acknowledged, _AT_ONCE
+                self._exchange.storage.overdue, self._clock() - self._acknowledged, after, _AT_ONCE
             )
-            for index, case in due:
-                stated += await self._missed(index, case)
+            for after, case in due:
+                stated += await self._missed(after, case)
             if len(due) < _AT_ONCE:
                 return stated
 
@@ -89,7 +93,18 @@ class Deadlines:
             now=self._clock(),
         )
         outcomes = await self._exchange.state(statements)
-        for outcome in outcomes:
-            if isinstance(outcome, RefusedError) and outcome.reason not in _NOTHING_TO_SAY:
-                raise outcome
+        for statement, outcome in zip(statements, outcomes, strict=True):
+            if isinstance(outcome, RefusedError) and not await self._is_needless(statement.statement.id, outcome):
+                if outcome.retryable:
+                    raise outcome
+                if case.id not in self._unstated:
+                    self._unstated.add(case.id)
+                    self._on_unstated(case, outcome)
         return any(isinstance(outcome, Accepted) for outcome in outcomes)
+
+    async def _is_needless(self, identifier: str, refusal: RefusedError) -> bool:
+        """Whether an answer came just now, or another server has said it."""
+        if refusal.reason is Reason.STATEMENT_ID_REUSED:
+            earlier = await self._exchange.read(self._exchange.storage.find, identifier)
+            return earlier is not None and earlier.sender == self._herald.operator
+        return refusal.reason is Reason.MOVE_NOT_ALLOWED

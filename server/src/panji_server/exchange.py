@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
+from panji.core import form
 from panji.core.vocabulary import Kind
 from panji.errors import PanjiError, Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
-from panji.wire.statements import parse_statement
+from panji.wire.statements import peek
 from panji_server.admission import Rules, admit
 from panji_server.ledger import Ledger, receipts
 from panji_server.presence import Presence
@@ -45,9 +46,13 @@ MAX_PART = 100
 _READERS = 2
 """Threads that read from the database."""
 
-# Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end.
+# Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end, limits
+# are lowered, and a later version knows more rules.
 _MAY_BE_OLD = frozenset(
     {
+        Reason.PAYLOAD_TOO_LARGE,
+        Reason.PAYLOAD_MALFORMED,
+        Reason.STATEMENT_INVALID,
         Reason.SIGNATURE_INVALID,
         Reason.ISSUE_TIME_OUT_OF_RANGE,
         Reason.NOT_ACCREDITED,
@@ -112,6 +117,7 @@ class Exchange:
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._stopping = asyncio.Event()
+        self._latest = storage.current_head().received_at or datetime.min.replace(tzinfo=UTC)
         self._submitting = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -141,7 +147,8 @@ class Exchange:
     async def _submit(
         self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
     ) -> list[Accepted | Repeated | RefusedError]:
-        now = self._clock()
+        # Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged.
+        now = max(self._clock(), self._latest)
         self._ledger.require_room(len(envelopes))
         # In parts, so that the statements of other calls get in between those of a long batch.
         parts = [envelopes[start : start + MAX_PART] for start in range(0, len(envelopes), MAX_PART)]
@@ -201,8 +208,10 @@ class Exchange:
         given only for the very bytes that were verified when they were accepted.
         """
         try:
-            identifier = parse_statement(parse_envelope(data).payload).id
+            identifier, _, _ = peek(parse_envelope(data).payload)
         except PanjiError:
+            return refusal
+        if form.uuid7(identifier):
             return refusal
         row = await self.read(self.storage.find, identifier)
         if row is not None and row.sender == caller.id and row.digest == dsse.digest(data):
@@ -292,6 +301,7 @@ class Exchange:
             self._recent.clear()  # receipts have the salts that were just erased
         for index, one in accepted.items():
             self._recent[index] = one.receipt
+            self._latest = one.row.received_at
         while len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         for recipient in {one.row.recipient for one in accepted.values()}:

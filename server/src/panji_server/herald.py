@@ -6,7 +6,7 @@ they verify all others, and no person's signature is ever made by a machine.
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
@@ -37,17 +37,19 @@ class Herald:
         origin: Of the exchange's log.
         operator: The organisation that the exchange speaks for.
         signer: The exchange's own key for statements.
+        secret: What ids are made with, the same for all servers of the exchange. Whoever knew the id of a statement to
+            come could say something else under it, and keep it out of the log.
     """
 
-    def __init__(self, origin: str, operator: str, signer: Signer) -> None:
+    def __init__(self, origin: str, operator: str, signer: Signer, secret: bytes) -> None:
+        self.operator = operator
         self._origin = origin
-        self._operator = operator
         self._signer = signer
+        self._secret = secret
 
     def directory_record(self, document: str, now: datetime) -> Admitted:
         """Returns the statement that this directory is in force from its place in the log on."""
-        identifier = new_id(now, hashlib.sha256(document.encode()).digest()[:8])
-        return self._admitted(self._operator, DirectoryRecord(document=document), identifier, now)
+        return self._admitted(self.operator, DirectoryRecord(document=document), self._id(now, document), now)
 
     def deadline_missed(
         self,
@@ -72,10 +74,12 @@ class Herald:
         )
         made = []
         for recipient in (case.authority, case.platform):
-            occasion = f"{case.id}\n{deadline.name}\n{due_at.isoformat()}\n{recipient}\n"
-            identifier = new_id(due_at, hashlib.sha256(occasion.encode()).digest()[:8])
+            identifier = self._id(due_at, f"{case.id}\n{deadline.name}\n{recipient}\n")
             made.append(self._admitted(recipient, body, identifier, now, case))
         return made
+
+    def _id(self, at: datetime, occasion: str) -> str:
+        return new_id(at, hmac.digest(self._secret, f"{at.isoformat()}\n{occasion}".encode(), "sha256")[:8])
 
     def _admitted(
         self, recipient: str, body: Body, identifier: str, now: datetime, case: Case | None = None
@@ -83,7 +87,7 @@ class Herald:
         statement = Statement(
             id=identifier,
             exchange=self._origin,
-            sender=self._operator,
+            sender=self.operator,
             recipient=recipient,
             issued_at=now,
             language=_LANGUAGE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import hashlib
 import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
+    from panji.core.case import Case
     from panji.core.directory import Directory
     from panji_server.audit import AuditLog
     from panji_server.config import Config
@@ -83,9 +85,17 @@ class Process:
             on_statement=self._statement_made,
             clock=_now,
         )
-        herald = Herald(config.origin, operator, voice)
+        # Ed25519 signs the same text the same way each time: a secret that all servers with the log's key share.
+        secret = hashlib.sha256(self._signer.sign("panji.herald.ids.v1\n").encode()).digest()
+        herald = Herald(config.origin, operator, voice, secret)
         self._on_record = DirectoryOnRecord(self._exchange, herald, operator, voice.public_key, _now)
-        self._deadlines = Deadlines(self._exchange, herald, acknowledged=config.deadlines.acknowledged, clock=_now)
+        self._deadlines = Deadlines(
+            self._exchange,
+            herald,
+            acknowledged=config.deadlines.acknowledged,
+            clock=_now,
+            on_unstated=self._deadline_unstated,
+        )
         tls_credentials(config)
 
     async def run(self) -> None:
@@ -204,6 +214,9 @@ class Process:
             digest=row.digest.hex(),
             bytes=len(row.envelope),
         )
+
+    def _deadline_unstated(self, case: Case, refusal: RefusedError) -> None:
+        self._report("deadline.unstated", case_id=case.id, reason=refusal.reason.value)
 
     def _report(self, event: str, **fields: object) -> None:
         self._audit.write(event, **fields)

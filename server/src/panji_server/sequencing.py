@@ -7,6 +7,7 @@ the group sees the cases as an earlier one left them. A refused statement change
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.core import case as cases
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from panji_server.storage.base import Known
 
 
+_RETRY = timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A statement that passed every check which needs no look at the log."""
@@ -38,6 +42,8 @@ class Admitted:
     digest: bytes
     received_at: datetime
     """When its bytes arrived."""
+    valid_until: datetime | None = None
+    """The first instant at which a key of the sender ends that counted then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,12 @@ class _Group:
             )
         # 2 Time only goes forward in the log, whatever the clocks of several servers do.
         received_at = item.received_at if self._latest is None else max(item.received_at, self._latest)
+        if item.valid_until is not None and received_at >= item.valid_until:
+            raise RefusedError(
+                Reason.CLOCK_BEHIND,
+                "this server's clock is behind the log's, and a key of the sender has ended in between",
+                retry_after=_RETRY,
+            )
         # 3 The case, as this statement leaves it.
         case: Case | None
         if statement.kind is Kind.FLAG:

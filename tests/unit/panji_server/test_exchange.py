@@ -42,6 +42,7 @@ from panji.core.directory import KeyRecord
 from panji.core.receipt import verify
 from panji.core.vocabulary import Kind
 from panji.errors import RefusedError
+from panji.v1 import statement_pb2
 from panji.wire.envelopes import encode_envelope
 from panji.wire.receipts import encode_receipt
 from panji_server import exchange as exchanges
@@ -67,7 +68,9 @@ EVERY_KIND = frozenset(Kind)
 class Room:
     """An exchange with its surroundings."""
 
-    def __init__(self, storage: Storage, *, rate: RateLimit | None = None, max_queue: int = 10_000) -> None:
+    def __init__(
+        self, storage: Storage, *, rate: RateLimit | None = None, max_queue: int = 10_000, rules: Rules | None = None
+    ) -> None:
         self.storage = storage
         self.directory = FixedDirectory()
         self.now = LATER
@@ -76,7 +79,7 @@ class Room:
             storage,
             LOG,
             self.directory,
-            Rules(EXCHANGE),
+            rules or Rules(EXCHANGE),
             rate or RateLimit(1e6, 1_000_000),
             max_queue=max_queue,
             on_failure=self.failures.append,
@@ -473,3 +476,38 @@ async def test_what_was_fetched_is_kept_when_the_exchange_stops() -> None:
     kept = room.storage.fetched(PLATFORM, 3)
     assert kept is not None
     assert kept.at == LATER
+
+
+# Clocks and limits that change.
+
+
+async def test_a_clock_that_is_set_back_lets_no_key_speak_after_its_end() -> None:
+    """Attack, or bad luck: what is accepted by the old time and logged under the new one no recipient would believe."""
+    until = LATER + timedelta(hours=1)
+    ending = an_organisation(keys=(KeyRecord(SIGNERS[MINISTRY].public_key, LONG_AGO, until),))
+    async with a_room() as room:
+        room.directory.directory = a_directory(ending)
+        room.now = until - timedelta(minutes=1)
+        assert [told(one) for one in await room.submit(signed(a_statement(id=an_id(1))))] == ["accepted 0"]
+        put(room.storage, *flags(1, first=2, recipient=STRANGER))
+        room.exchange._latest = until  # another statement came at that time
+        room.now = LATER
+        assert [told(one) for one in await room.submit(signed(a_statement(id=an_id(3))))] == ["SIGNATURE_INVALID"]
+
+
+@pytest.mark.parametrize("change", [{"max_envelope_bytes": 100}])
+async def test_same_bytes_get_the_same_receipt_when_they_would_be_too_large_today(change: dict[str, int]) -> None:
+    storage, data = MemoryStorage(), signed(a_statement())
+    async with a_room(storage) as room:
+        (first,) = await room.submit(data)
+    async with a_room(storage, rules=Rules(EXCHANGE, **change)) as room:
+        (again, fresh) = await room.submit(data, signed(a_statement(id=an_id(2))))
+        assert (told(again), told(fresh)) == ("repeated 0", "PAYLOAD_TOO_LARGE")
+        assert again.row == first.row
+
+
+async def test_an_id_that_is_none_is_looked_up_nowhere() -> None:
+    async with a_room() as room:
+        rubbish = statement_pb2.Statement(id="no id").SerializeToString()
+        data = encode_envelope(dsse.sign(rubbish, [SIGNERS[MINISTRY]]))
+        assert [told(one) for one in await room.submit(data)] == ["STATEMENT_INVALID"]

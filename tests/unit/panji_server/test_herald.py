@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from panji_server.sequencing import Admitted
 
 VOICE = PrivateKeySigner.generate()
-HERALD = Herald(EXCHANGE, OPERATOR, VOICE)
+SECRET = b"of this exchange's servers"
+HERALD = Herald(EXCHANGE, OPERATOR, VOICE, SECRET)
 DUE = LATER + timedelta(hours=24)
 FETCHED = Fetched(PLATFORM, 3, "spiffe://test.example/telegram", LATER)
 
@@ -71,6 +72,15 @@ def test_a_second_attempt_has_the_same_ids_so_that_one_is_taken() -> None:
     first, again = missed(), missed(DUE + timedelta(minutes=5))
     assert [one.statement.id for one in first] == [one.statement.id for one in again]
     assert first[0].statement.id != first[1].statement.id
+
+
+def test_nobody_outside_knows_the_id_of_a_statement_to_come() -> None:
+    """Attack: a platform says something else under the id, and that of its silence is refused."""
+    other = Herald(EXCHANGE, OPERATOR, VOICE, b"of another exchange")
+    theirs = other.deadline_missed(
+        a_case(), Deadline.ACKNOWLEDGED, due_at=DUE, fetched=None, last_seen_at=LATER, now=DUE
+    )
+    assert not {one.statement.id for one in theirs} & {one.statement.id for one in missed()}
 
 
 def test_what_is_signed_is_what_is_said() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Directory
 
 VOICE = PrivateKeySigner.generate()
+SECRET = b"of this exchange's servers"
 KEY = KeyRecord(VOICE.public_key, LONG_AGO, automatic=True)
 
 
@@ -44,7 +45,7 @@ async def a_record(
     exchange = Exchange(
         storage, LOG, FixedDirectory(), Rules(EXCHANGE), RateLimit(1e6, 1000), max_queue=100, on_failure=lambda _: None
     )
-    herald = Herald(EXCHANGE, operator, VOICE)
+    herald = Herald(EXCHANGE, operator, VOICE, SECRET)
     try:
         yield DirectoryOnRecord(exchange, herald, operator, VOICE.public_key, clock)
     finally:
@@ -86,7 +87,7 @@ async def test_a_record_that_the_log_does_not_take_is_told() -> None:
     async with a_record(storage) as record:
         await record.record("one = 1\n", directory(KEY))
         await record.record("two = 2\n", directory(KEY))
-        other = Herald(EXCHANGE, OPERATOR, PrivateKeySigner.generate()).directory_record("three = 3\n", LATER)
+        other = Herald(EXCHANGE, OPERATOR, PrivateKeySigner.generate(), SECRET).directory_record("three = 3\n", LATER)
         put(storage, other, *flags(1))
         await record.record("four = 4\n", directory(KEY))
         with pytest.raises(RefusedError, match="STATEMENT_ID_REUSED"):

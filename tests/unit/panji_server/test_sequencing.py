@@ -335,3 +335,17 @@ def test_the_directory_on_record_belongs_to_no_case(storage: MemoryStorage) -> N
     (row,) = storage.rows([1])
     assert (row.case_index, row.recipient, row.sequence) == (1, OPERATOR, 1)
     assert storage.case(an_id(80)) is None
+
+
+# Time.
+
+
+def test_a_key_that_ends_before_the_time_that_is_logged_signs_nothing_for_it(storage: MemoryStorage) -> None:
+    """Another server's clock is ahead: by the log's time the key has ended, though by ours it had not."""
+    ahead = LATER + timedelta(minutes=5)
+    put(storage, *flags(1, first=9))
+    put(storage, admitted(a_statement(a_flag(), id=an_id(8)), ahead))
+    ends = replace(FLAG, valid_until=LATER + timedelta(minutes=2))
+    assert words(put(storage, ends, replace(SECOND_FLAG, valid_until=ahead + timedelta(microseconds=1)))) == [
+        "CLOCK_BEHIND", "accepted 2",
+    ]  # fmt: skip

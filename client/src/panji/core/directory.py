@@ -66,6 +66,11 @@ class Organisation:
     """How many distinct keys must sign each of its statements (four eyes: 2)."""
     suspended: bool = False
 
+    def keys_end(self, at: datetime) -> datetime | None:
+        """The first instant at which one of its keys ends that counts at another; None where none does."""
+        ends = [record.valid_until for record in self.keys if record.valid_until is not None and record.valid_at(at)]
+        return min(ends) if ends else None
+
 
 @dataclass(frozen=True, slots=True)
 class Accreditation:

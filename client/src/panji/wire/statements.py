@@ -31,6 +31,20 @@ _ENOUGH = MAX_TARGETS + 1  # no list of messages may be so long: the rules refus
 _FRAME: dict[str, Any] = {"id": "", "exchange": "", "sender": "", "recipient": "", "language": "", "issued_at": None}
 
 
+def peek(payload: bytes) -> tuple[str, str, str]:
+    """Returns the id, the recipient and the case id that a payload names. Nothing is checked, so nothing is believed.
+
+    Raises:
+        MalformedError: The bytes are no Statement.
+    """
+    message = statement_pb2.Statement()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as error:
+        raise MalformedError("the payload is no panji.v1.Statement") from error
+    return message.id, message.recipient, message.case_id
+
+
 def parse_statement(payload: bytes, *, strict: bool = True) -> Statement:
     """Returns the statement that a payload says. Verify its envelope first.
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from panji.core import form
 from panji.core.vocabulary import Kind, Role
-from panji.errors import Reason, RefusedError, Violation
+from panji.errors import InputError, Reason, RefusedError, Violation
 from panji.v1 import (
     administration_service_pb2,
     administration_service_pb2_grpc,
     directory_service_pb2,
     directory_service_pb2_grpc,
 )
+from panji.wire.envelopes import parse_envelope
 from panji.wire.receipts import delivery_to_message
+from panji.wire.statements import peek
 from panji.wire.times import to_timestamp
 from panji_server.record import NEWEST
 from panji_server.rpc.call import CALL
@@ -65,6 +67,10 @@ class AdministrationService(administration_service_pb2_grpc.AdministrationServic
         """Erases what the statements of a case say."""
         if len(request.envelopes) != _SIDES:
             raise _wrong("envelopes", "are two: one to each side of the case")
+        # That both are sides of the case is for the case to say; here, that nobody is left out.
+        (_, one, case), (_, other, same) = (_peek(envelope) for envelope in request.envelopes)
+        if one == other or case != same:
+            raise _wrong("envelopes", "are of one case, and to different recipients: each side is told")
         receipts = await self._submission.all(request.envelopes, Kind.ERASURE)
         return administration_service_pb2.EraseCaseResponse(receipts=receipts)
 
@@ -85,6 +91,13 @@ class DirectoryService(directory_service_pb2_grpc.DirectoryServiceServicer):
             raise RefusedError(Reason.DIRECTORY_NOT_RECORDED, "no record of the directory stands before this index")
         (receipt,) = await self._exchange.receipts([row])
         return directory_service_pb2.GetDirectoryResponse(record=delivery_to_message(row.envelope, receipt))
+
+
+def _peek(envelope: bytes) -> tuple[str, str, str]:
+    try:
+        return peek(parse_envelope(envelope).payload)
+    except InputError as error:
+        raise RefusedError(Reason.ENVELOPE_MALFORMED, str(error)) from error
 
 
 def _wrong(field: str, description: str) -> RefusedError:

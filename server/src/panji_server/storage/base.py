@@ -210,8 +210,14 @@ class Storage(ABC):
         """Returns every statement of these cases, by case, in the log's order."""
 
     @abstractmethod
-    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
-        """Returns cases without any answer that were opened by then and not stated overdue yet, oldest first."""
+    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
+        """Returns cases without any answer that were opened by then and not stated overdue yet, oldest first.
+
+        Args:
+            opened_until: By when.
+            after: Only cases whose flags' indexes are above this one.
+            limit: At most so many.
+        """
 
     @abstractmethod
     def erasure(self, case_index: int) -> Row | None:

@@ -243,13 +243,13 @@ class SQLiteStorage(Storage):
                 found[row.case_index].append(row)
         return found
 
-    def overdue(self, opened_until: datetime, limit: int) -> list[tuple[int, Case]]:
+    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         query = (
             f"SELECT {_CASE} {_FROM_CASE} WHERE c.state = {int(CaseState.SUBMITTED)} AND c.overdue_since IS NULL "
-            "AND c.opened_at <= ? ORDER BY c.opened_at LIMIT ?"
+            "AND c.opened_at <= ? AND c.idx > ? ORDER BY c.opened_at, c.idx LIMIT ?"
         )
         with self._snapshot() as connection:
-            records = connection.execute(query, (to_micros(opened_until), limit)).fetchall()
+            records = connection.execute(query, (to_micros(opened_until), after, limit)).fetchall()
             return list(_with_targets(connection, records))
 
     def erasure(self, case_index: int) -> Row | None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.statements import MINISTRY, PLATFORM, a_flag, a_target
 
-from panji.core.directory import ANY, Accreditation, Directory, parse_directory
+from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organisation, parse_directory
 from panji.core.keys import PrivateKeySigner, PublicKey
 from panji.core.statements import Flag, Target
 from panji.core.vocabulary import Category, Instrument, Role, TargetKind
@@ -354,3 +354,15 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         "organisation[1].threshold",
         "accreditation[0].authority",
     ]
+
+
+def test_the_keys_of_an_organisation_end_with_the_first_that_counts_now() -> None:
+    key = PrivateKeySigner.generate().public_key
+    start, hour = datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=1)
+
+    def ends(*periods: tuple[int, int | None]) -> datetime | None:
+        records = tuple(KeyRecord(key, start + hour * a, None if b is None else start + hour * b) for a, b in periods)
+        return Organisation("one", "One", Role.AUTHORITY, records, ()).keys_end(start + hour * 5)
+
+    assert ends() is ends((0, None)) is ends((0, 5)) is ends((6, 7)) is None
+    assert ends((0, 9), (5, 6), (0, None), (7, 8)) == start + hour * 6

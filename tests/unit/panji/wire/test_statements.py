@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from support import strategies
 from support.statements import (
     DIGEST,
+    FLAG_ID,
+    MINISTRY,
     NOON,
     a_body,
     a_correspondence,
@@ -22,13 +24,14 @@ from support.statements import (
     a_full_flag,
     a_statement,
     a_withdrawal,
+    an_id,
 )
 
 from panji.core.vocabulary import Kind
 from panji.errors import InputError, MalformedError, Violation
 from panji.v1 import statement_pb2
 from panji.wire import statements as wire
-from panji.wire.statements import encode_statement, parse_statement
+from panji.wire.statements import encode_statement, parse_statement, peek
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -306,3 +309,13 @@ def test_a_reply_that_answers_nothing_of_the_right_length_is_refused() -> None:
     message = message_of(a_statement(a_body(Kind.DECISION)))
     message.in_reply_to = DIGEST[:-1]
     assert violations_in(message) == (Violation("in_reply_to", "is no SHA-256 (32 bytes)"),)
+
+
+# A look at what has not been verified.
+
+
+def test_a_peek_sees_what_the_payload_names_whatever_else_is_wrong_with_it() -> None:
+    assert peek(encode_statement(a_statement(a_body(Kind.DECISION)))) == (an_id(2), MINISTRY, FLAG_ID)
+    assert peek(statement_pb2.Statement(id="x", recipient="y").SerializeToString()) == ("x", "y", "")
+    with pytest.raises(MalformedError):
+        peek(b"\xff")

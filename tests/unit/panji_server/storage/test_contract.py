@@ -356,16 +356,17 @@ def test_flags_that_nobody_has_answered_are_overdue_oldest_first(storage: Storag
     items = [admitted(a_statement(a_flag(), id=an_id(n + 1)), at) for n, at in enumerate(times)]
     put(storage, *items)
     put(storage, reply(items[1], an_acknowledgement(), 50))
-    assert [index for index, _ in storage.overdue(times[2], 10)] == [0, 2]
-    assert [case.id for _, case in storage.overdue(times[2], 1)] == [an_id(1)]
-    assert storage.overdue(LATER - timedelta(microseconds=1), 10) == []
+    assert [index for index, _ in storage.overdue(times[2], -1, 10)] == [0, 2]
+    assert [case.id for _, case in storage.overdue(times[2], -1, 1)] == [an_id(1)]
+    assert [index for index, _ in storage.overdue(times[2], 0, 10)] == [2]
+    assert storage.overdue(LATER - timedelta(microseconds=1), -1, 10) == []
 
 
 def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
     flag, other = flags(2)
     put(storage, flag, other)
     put(storage, missed(flag))
-    assert [index for index, _ in storage.overdue(LATER, 10)] == [1]
+    assert [index for index, _ in storage.overdue(LATER, -1, 10)] == [1]
     found = storage.case(an_id(1))
     assert found is not None
     assert found[1].overdue_since == a_deadline_missed().due_at
