@@ -35,7 +35,9 @@ from panji.core.note import NoteSigner
 from panji.core.vocabulary import CaseState
 from panji.errors import (
     DeliveryError,
+    ForkKind,
     InputError,
+    LogForkError,
     NoteError,
     ProofError,
     ReceiptError,
@@ -221,8 +223,9 @@ def test_two_roots_for_one_size_are_noticed(scene: Scene) -> None:
     log = scene.exchange.log
     scene.ministry.open_checkpoint(log.checkpoint())
     forked = sign_checkpoint(Checkpoint(log.signer.verifier.name, 1, bytes(32)), log.signer)
-    with pytest.raises(NoteError, match="two roots for size 1"):
+    with pytest.raises(LogForkError, match="two roots for size 1") as caught:
         scene.ministry.open_checkpoint(forked)
+    assert (caught.value.kind, caught.value.kept, caught.value.seen) == (ForkKind.SPLIT, log.checkpoint(), forked)
 
 
 def test_the_memory_for_heads_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +253,17 @@ def test_a_delivery_comes_back_verified_with_its_signers(scene: Scene) -> None:
 def test_a_swapped_envelope_is_noticed(scene: Scene) -> None:
     delivery, other = scene.delivered(scene.flag()), scene.flag()
     delivery.envelope = other.envelope
+    with pytest.raises(ReceiptError, match="another statement"):
+        scene.platform.verify_delivery(delivery)
+
+
+def test_a_replaced_envelope_with_a_valid_signature_is_noticed(scene: Scene) -> None:
+    """The very same words, signed anew by the sender: genuine, but not what was logged."""
+    scene.world.signers[MINISTRY].append(PrivateKeySigner.generate())
+    scene.look()
+    delivery = scene.delivered(scene.flag())
+    payload = parse_envelope(delivery.envelope).payload
+    delivery.envelope = encode_envelope(dsse.sign(payload, [scene.world.signers[MINISTRY][1]]))
     with pytest.raises(ReceiptError, match="another statement"):
         scene.platform.verify_delivery(delivery)
 
