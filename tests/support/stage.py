@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 TIMEOUT = timedelta(seconds=20)
 
 
+class Crash(BaseException):
+    """The process dies here."""
+
+
 class Stage:
     """A world, its exchange, and clients of one of the two makes."""
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from panji.core import heads
-from panji.core.heads import Head
+from panji.core.heads import Head, Link
 from panji.errors import Reason, RefusedError
 from panji.steps import Disk, Rpc, Steps, Turn
 from panji.v1 import log_service_pb2
@@ -83,7 +83,7 @@ class Heads:
         """
         seen = {note: self._head(note) for note in notes}
         if not all(self._knows(head) for head in seen.values()):
-            self._waiting |= seen
+            self._waiting.update(seen)
             try:
                 yield from self._link(seen.values())
             finally:
@@ -101,11 +101,17 @@ class Heads:
         Raises:
             LogForkError: As :meth:`link`.
         """
-        if note:
-            yield from self.link([note])
         held: Head | None = yield Disk(self.newest)
-        if held is not None and not note:
+        if held is None or (note and self._head(note).size >= held.size):
+            yield from self.link([note] if note else [])
+            held = yield Disk(self.newest)
+            return held
+        if not note:
             heads.require_size(held, None)
+        # Smaller than what we hold, so stale or taken back. Asked even if it is known: only an exchange that still has
+        # what we hold can answer.
+        stale = Link(held, held, (self._head(note),))
+        stale.verify(stale.older, (yield from self._proofs(stale.older, held)))
         return held
 
     def _link(self, seen: Iterable[Head]) -> Steps[None]:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from support.lying_exchange import Authority, Log, LyingExchange, World
-from support.stage import TIMEOUT
+from support.stage import TIMEOUT, Crash
 from support.statements import (
     EXCHANGE,
     MINISTRY,
@@ -58,10 +58,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.stage import Stage
-
-
-class Crash(BaseException):
-    """The process dies here."""
 
 
 # Connecting.

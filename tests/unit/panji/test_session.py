@@ -38,6 +38,7 @@ from panji.errors import (
     ForkKind,
     InputError,
     LogForkError,
+    MalformedError,
     NoteError,
     ProofError,
     ReceiptError,
@@ -47,7 +48,7 @@ from panji.errors import (
 from panji.session import Session, Signed
 from panji.v1 import case_pb2, receipt_pb2, vocabulary_pb2
 from panji.wire.envelopes import encode_envelope, parse_envelope
-from panji.wire.receipts import delivery_to_message, parse_receipt, receipt_from_message
+from panji.wire.receipts import delivery_to_message, encode_receipt, parse_receipt, receipt_from_message
 from panji.wire.statements import encode_statement
 
 if TYPE_CHECKING:
@@ -206,6 +207,19 @@ def test_a_time_of_receipt_that_was_changed_afterwards_leaves_the_tree(scene: Sc
     receipt = receipt_from_message(scene.delivered(signed).receipt)
     with pytest.raises(ProofError):
         scene.ministry.verify_receipt(signed, replace(receipt, received_at=receipt.received_at - timedelta(hours=1)))
+
+
+@pytest.mark.parametrize("bits", [0x01, 0x80])
+def test_every_flipped_byte_of_a_stored_receipt_is_refused(scene: Scene, bits: int) -> None:
+    for _ in range(5):
+        scene.delivered(scene.flag())
+    signed = scene.flag()
+    stored = encode_receipt(receipt_from_message(scene.delivered(signed).receipt))
+    scene.ministry.verify_receipt(signed, parse_receipt(stored))
+    for position in range(len(stored)):
+        flipped = stored[:position] + bytes([stored[position] ^ bits]) + stored[position + 1 :]
+        with pytest.raises((MalformedError, VerificationError)):
+            scene.ministry.verify_receipt(signed, parse_receipt(flipped))
 
 
 def test_a_checkpoint_that_many_receipts_share_is_opened_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
