@@ -106,12 +106,10 @@ class Heads:
             yield from self.link([note] if note else [])
             held = yield Disk(self.newest)
             return held
-        if not note:
-            heads.require_size(held, None)
-        # Smaller than what we hold, so stale or taken back. Asked even if it is known: only an exchange that still has
-        # what we hold can answer.
-        stale = Link(held, held, (self._head(note),))
-        stale.verify(stale.older, (yield from self._proofs(stale.older, held)))
+        # Smaller than what we hold: stale, overtaken by another call of ours, or taken back. Only an exchange that still
+        # has what we hold can answer; so it is asked even where the answer is known.
+        overtaken = Link(held, held, (self._head(note) if note else held,))
+        overtaken.verify(overtaken.older, (yield from self._proofs(overtaken.older, held)))
         return held
 
     def _link(self, seen: Iterable[Head]) -> Steps[None]:
@@ -119,15 +117,13 @@ class Heads:
         try:
             # Whoever has the turn proves the heads of all who wait for it: most find theirs proven when it comes.
             while not all(self._knows(head) for head in seen):
-                if (yield from self._extend(list(self._waiting.values()))):
+                link = heads.link(self._held, self._known, list(self._waiting.values()))
+                if link is None or (yield from self._extend(link)):
                     return
         finally:
             release()
 
-    def _extend(self, seen: Sequence[Head]) -> Steps[bool]:
-        link = heads.link(self._held, self._known, seen)
-        if link is None:
-            return True
+    def _extend(self, link: Link) -> Steps[bool]:
         for start in range(0, len(link.older), _PROOFS_AT_ONCE):
             older = link.older[start : start + _PROOFS_AT_ONCE]
             link.verify(older, (yield from self._proofs(older, link.tip)))

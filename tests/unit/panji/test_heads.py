@@ -330,7 +330,7 @@ def test_a_denial_by_a_log_that_is_whole_is_a_refusal_like_any_other(stage: Stag
 def test_a_log_that_was_emptied_is_noticed_though_nobody_signs_nothing(stage: Stage, ministry: Any) -> None:
     stage.flags(1)
     ministry.checkpoint()
-    stage.exchange.lies["GetCheckpoint"] = lambda response: type(response)()
+    stage.world.exchange = stage.world.exchange.as_of(0)
     found = caught_by(stage, ministry.checkpoint)
     assert (found.kind, found.seen) == (ForkKind.ROLLBACK, "")
     assert "(nothing: the log said that it is empty)" in (found.saved.read_text() if found.saved else "")
@@ -405,6 +405,19 @@ def test_a_stale_head_sets_nothing_back(stage: Stage, ministry: Any) -> None:
     stage.flags(2)
     assert ministry.checkpoint().size == 7
     assert asked(stage) == [([2], 5), ([5], 7)]
+
+
+def test_an_answer_from_before_the_first_statement_that_another_call_overtook_is_no_rollback(
+    stage: Stage, ministry: Any
+) -> None:
+    def overtaken(response: Any) -> Any:
+        del stage.exchange.lies["GetCheckpoint"]
+        submit(stage.connect(MINISTRY))
+        return response
+
+    stage.exchange.lies["GetCheckpoint"] = overtaken
+    assert ministry.checkpoint().size == 1
+    assert ministry.fork() is None
 
 
 def test_a_stale_head_of_another_past_is_a_fork(stage: Stage, ministry: Any) -> None:
