@@ -277,8 +277,11 @@ def test_entry_and_tree_beyond_the_log(
         for request in (
             log_service_pb2.GetConsistencyProofRequest(old_size=1, new_size=wanted),
             log_service_pb2.GetConsistencyProofRequest(old_size=wanted, new_size=0),
+            log_service_pb2.GetConsistencyProofsRequest(old_sizes=[1], new_size=wanted),
+            log_service_pb2.GetConsistencyProofsRequest(old_sizes=[1, wanted], new_size=0),
         ):
-            untouched.refuses_call("kominfo", "GetConsistencyProof", request, Reason.TREE_SIZE_OUT_OF_RANGE)
+            method = request.DESCRIPTOR.name.removesuffix("Request")
+            untouched.refuses_call("kominfo", method, request, Reason.TREE_SIZE_OUT_OF_RANGE)
 
 
 def test_entry_beyond_the_smaller_tree(exchange: Running, untouched: Untouched, flags: list[Letter]) -> None:
@@ -289,14 +292,30 @@ def test_entry_beyond_the_smaller_tree(exchange: Running, untouched: Untouched, 
 def test_consistency_from_a_larger_tree(exchange: Running, untouched: Untouched, flags: list[Letter]) -> None:
     request = log_service_pb2.GetConsistencyProofRequest(old_size=3, new_size=2)
     untouched.refuses_call("kominfo", "GetConsistencyProof", request, Reason.TREE_SIZE_OUT_OF_RANGE)
+    several = log_service_pb2.GetConsistencyProofsRequest(old_sizes=[1, 3], new_size=2)
+    untouched.refuses_call("kominfo", "GetConsistencyProofs", several, Reason.TREE_SIZE_OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_consistency_proofs_none_or_too_many_at_once(
+    exchange: Running, untouched: Untouched, flags: list[Letter], count: int
+) -> None:
+    request = log_service_pb2.GetConsistencyProofsRequest(old_sizes=[1] * count, new_size=2)
+    refusal = untouched.refuses_call("kominfo", "GetConsistencyProofs", request, Reason.REQUEST_INVALID)
+    assert refusal.violations == {"old_sizes": "has 1 to 1000 sizes"}
 
 
 async def test_empty_log_has_no_checkpoint_and_no_entries(small_world: World) -> None:
     async with serving(small_world) as exchange:
         assert (await exchange.call("kominfo", "GetCheckpoint")).checkpoint == ""
         assert (await exchange.call("kominfo", "GetConsistencyProof")).new_size == 0
-        for method in ("GetInclusionProof", "GetConsistencyProof"):
-            fields = {"index": 0} if method == "GetInclusionProof" else {"new_size": 1}
+        assert len((await exchange.call("kominfo", "GetConsistencyProofs", old_sizes=[0])).proofs) == 1
+        wrong: dict[str, dict[str, Any]] = {
+            "GetInclusionProof": {"index": 0},
+            "GetConsistencyProof": {"new_size": 1},
+            "GetConsistencyProofs": {"old_sizes": [1]},
+        }
+        for method, fields in wrong.items():
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await exchange.call("kominfo", method, **fields)
             assert read_refusal(error.value).reason is Reason.TREE_SIZE_OUT_OF_RANGE

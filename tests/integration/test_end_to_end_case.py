@@ -124,6 +124,22 @@ def test_every_entry_is_proven_in_every_tree_and_every_tree_in_the_next(own: Run
     assert not operator.call("GetConsistencyProof", old_size=0).proof
 
 
+def test_many_trees_are_proven_prefixes_of_one_in_one_call_in_the_order_asked_for(own: Running) -> None:
+    heads = []
+    for _ in range(9):
+        own["kominfo"].says(a_flag(), "telegram")
+        heads.append(own["kominfo"].head())
+    newest = heads[-1]
+    asked = [heads[at] for at in (4, 0, 8, 6, 4)] * 200  # as many as one call takes
+    response = own["telegram"].call("GetConsistencyProofs", old_sizes=[one.size for one in asked])
+    assert (response.new_size, len(response.proofs)) == (newest.size, 1000)
+    for older, proof in zip(asked, response.proofs, strict=True):
+        merkle.verify_consistency(older.size, newest.size, proof.hashes, older.root, newest.root)
+    older, newer = heads[2], heads[4]
+    (proof,) = own["telegram"].call("GetConsistencyProofs", old_sizes=[older.size], new_size=newer.size).proofs
+    merkle.verify_consistency(older.size, newer.size, proof.hashes, older.root, newer.root)
+
+
 def test_withdrawn_flag_closes_the_case_for_both_sides(own: Running) -> None:
     flag = own["kominfo"].says(a_flag(count=2), "telegram")
     own["telegram"].says(a_clarification_request(), flag)

@@ -2,7 +2,8 @@
 
 It is honest by itself: one log, one feed a recipient, the same state machine for cases. A test makes it lie by putting
 a function into ``lies`` (method name → what becomes of the honest answer), an error into ``errors`` (method name → what
-happens instead, one call each), or a number into ``breaks`` (after so many deliveries a watch breaks off).
+happens instead, one call each), or a number into ``breaks`` (after so many deliveries a watch breaks off). It takes
+history back when its world's ``exchange`` is replaced by what that was :meth:`Exchange.as_of` some size.
 """
 
 from __future__ import annotations
@@ -157,6 +158,10 @@ class Log:
             checkpoint=sign_checkpoint(head, self.signer),
         )
 
+    def split(self, size: int) -> str:
+        """A second head for a size: another root, genuinely signed."""
+        return sign_checkpoint(Checkpoint(self.signer.verifier.name, size, bytes(32)), self.signer)
+
     def checkpoint(self, size: int | None = None) -> str:
         """The signed head at a size; nothing while the log is empty."""
         size = self.size if size is None else size
@@ -171,7 +176,13 @@ class Log:
         return merkle.inclusion_proof(index, size, lambda _: self._nodes)
 
     def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
-        """As the exchange's method gives it."""
+        """As the exchange's method gives it.
+
+        Raises:
+            RefusedError: The log is not that large.
+        """
+        if max(old, new) > self.size:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large")
         return merkle.consistency_proof(old, new, lambda _: self._nodes)
 
 
@@ -249,6 +260,15 @@ class Exchange:
     feeds: dict[str, list[tuple[bytes, Receipt]]] = field(default_factory=lambda: defaultdict(list))
     cases: dict[str, _CaseFile] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    taken: list[bytes] = field(default_factory=list)
+    """Every envelope, in the log's order."""
+
+    def as_of(self, size: int) -> Exchange:
+        """What this was when the log had so many entries: a copy that was restored, and forgot the rest."""
+        restored = Exchange(Log(self.log.signer))
+        for envelope in self.taken[:size]:
+            restored.take(envelope)
+        return restored
 
     def take(self, envelope: bytes) -> Receipt:
         """Accepts a statement, or gives the receipt of the first time."""
@@ -258,6 +278,8 @@ class Exchange:
             if self.receipts[statement.id].digest != digest:
                 raise RefusedError(Reason.STATEMENT_ID_REUSED, "other bytes")
             return self.receipts[statement.id]
+        if statement.kind is not Kind.FLAG and statement.case not in self.cases:
+            raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case")
         received_at = NOON + timedelta(seconds=self.log.size)
         feed = self.feeds[statement.recipient]
         if statement.kind is Kind.FLAG:
@@ -268,6 +290,7 @@ class Exchange:
         receipt = self.log.append(digest, statement.kind.value, statement.recipient, len(feed) + 1, received_at)
         self.cases[statement.case] = file
         self.receipts[statement.id] = receipt
+        self.taken.append(envelope)
         file.statements.append((envelope, receipt))
         feed.append((envelope, receipt))
         return receipt
@@ -369,6 +392,8 @@ class LyingExchange:
             case "SubmitFlags" | "SubmitResponses":
                 return response(results=[self._result(envelope) for envelope in request.envelopes])
             case "GetCase":
+                if request.case_id not in exchange.cases:
+                    raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case")
                 return response(case=exchange.case(request.case_id))
             case "ListCases":
                 found = [
@@ -389,6 +414,9 @@ class LyingExchange:
             case "GetConsistencyProof":
                 proof = log.consistency_proof(request.old_size, request.new_size)
                 return response(proof=proof, new_size=request.new_size)
+            case "GetConsistencyProofs":
+                proofs = [log.consistency_proof(size, request.new_size) for size in request.old_sizes]
+                return response(proofs=[{"hashes": proof} for proof in proofs], new_size=request.new_size)
             case _:
                 return response(receipt=receipt_to_message(self.announce(request.envelope)))
 
@@ -410,6 +438,8 @@ class LyingExchange:
         self._fail("Watch", context)
         who: Any = context.auth_context()  # types-grpcio has it wrong for threads, right for asyncio
         feed = self.world.exchange.feeds[peer(who).spiffe_id.rpartition("/")[2]]
+        if request.after_sequence > len(feed):
+            self._abort(RefusedError(Reason.CURSOR_OUT_OF_RANGE, "the cursor is ahead of this feed"), context)
         left = self.breaks.popleft() if self.breaks else None
         context.add_callback(self._wake)
         yield feed_service_pb2.WatchResponse()

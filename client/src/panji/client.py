@@ -8,6 +8,8 @@ Every method raises
 * :class:`~panji.errors.TransportError` when nobody answered: what was submitted stays in the outbox, and sending it
   again is safe,
 * :class:`~panji.errors.VerificationError` when the exchange's answer does not prove what it claims,
+* :class:`~panji.errors.LogForkError`, one of those, when the log contradicts itself: from then on, until a person has
+  looked and :meth:`Client.resolve_fork` was called,
 * :class:`~panji.errors.ConfigError` when a file of the profile is missing, wrong or cannot be written.
 
 UNAVAILABLE is retried underneath, up to five times (:data:`panji.tls.CHANNEL_OPTIONS`); a refusal that says when to
@@ -39,8 +41,9 @@ from panji.core.statements import (
     Withdrawal,
 )
 from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
-from panji.operations import CaseFilter, Disk, InclusionProof, Operations, Rpc, Step, Steps
+from panji.operations import CaseFilter, InclusionProof, Operations
 from panji.session import Session, Signed, Verified, VerifiedCase
+from panji.steps import Disk, Rpc, Step, Steps, Turn
 from panji.tls import channel_credentials, channel_options
 from panji.v1 import (
     case_pb2_grpc,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
     from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
+    from panji.errors import LogForkError
     from panji.profile import Profile
 
 __all__ = ["AsyncClient", "CaseFilter", "Client", "InclusionProof"]
@@ -72,6 +76,7 @@ TIMEOUT = timedelta(seconds=30)
 
 _STATUS = "grpc-status-details-bin"
 _CLOSED = "the client was closed"
+_NO_TURN = "another call is still waiting for the log's proof"
 
 
 class Client:
@@ -86,6 +91,7 @@ class Client:
         self._methods = _methods(channel)
         self._timeout = timeout
         self._closing = threading.Event()
+        self._turn = threading.Lock()
 
     @classmethod
     def connect(cls, profile: Profile, *, timeout: timedelta = TIMEOUT) -> Self:
@@ -260,6 +266,7 @@ class Client:
                 call.cancel()
             if self._closing.is_set():
                 return
+            self._run(feed.examine(problem))
             if not follow:
                 if problem is not None:
                     raise problem
@@ -302,7 +309,7 @@ class Client:
             yield from found
 
     def checkpoint(self) -> Checkpoint:
-        """Returns the newest head of the log, proven to extend the newest one that was seen by this method before."""
+        """Returns the newest head of the log, proven to extend every one that was seen before."""
         return self._run(self._operations.checkpoint())
 
     def inclusion_proof(self, index: int, checkpoint: Checkpoint | None = None) -> InclusionProof:
@@ -312,6 +319,17 @@ class Client:
     def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> tuple[bytes, ...]:
         """Returns a verified proof that the tree of one checkpoint is a prefix of that of another."""
         return self._run(self._operations.consistency_proof(old, new))
+
+    def fork(self) -> LogForkError | None:
+        """Returns the contradiction of the log that was found and that nobody has looked at yet, if there is one."""
+        return self._run(self._operations.fork())
+
+    def resolve_fork(self) -> None:
+        """Goes on after a person has looked at the evidence, from the head that we held before.
+
+        Nothing that we believed is given up: if the exchange still shows another history, the next call raises again.
+        """
+        self._run(self._operations.resolve_fork())
 
     # Carrying out.
 
@@ -328,6 +346,8 @@ class Client:
         except StopIteration as end:
             value: _T = end.value
             return value
+        finally:
+            steps.close()  # it gives its turn back, even when this is interrupted
 
     def _do(self, step: Step) -> Any:
         if isinstance(step, Disk):
@@ -340,6 +360,10 @@ class Client:
         if isinstance(step, Rpc):
             with _translated():
                 return self._methods[step.method](step.request, timeout=self._timeout.total_seconds())
+        if isinstance(step, Turn):
+            if not self._turn.acquire(timeout=self._timeout.total_seconds()):
+                raise TransportError(_NO_TURN)
+            return self._turn.release
         if self._closing.wait(step.duration.total_seconds()):
             raise TransportError(_CLOSED)
         return None
@@ -359,6 +383,7 @@ class AsyncClient:
         self._profile = profile
         self._timeout = timeout
         self._closed = False
+        self._turn = asyncio.Lock()
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="panji-disk")
 
     @classmethod
@@ -512,6 +537,7 @@ class AsyncClient:
                 call.cancel()
             if self._closed:
                 return
+            await self._run(feed.examine(problem))
             if not follow:
                 if problem is not None:
                     raise problem
@@ -563,6 +589,14 @@ class AsyncClient:
         """As :meth:`Client.consistency_proof`."""
         return await self._run(self._operations.consistency_proof(old, new))
 
+    async def fork(self) -> LogForkError | None:
+        """As :meth:`Client.fork`."""
+        return await self._run(self._operations.fork())
+
+    async def resolve_fork(self) -> None:
+        """As :meth:`Client.resolve_fork`."""
+        await self._run(self._operations.resolve_fork())
+
     # Carrying out.
 
     async def _run(self, steps: Steps[_T]) -> _T:
@@ -578,6 +612,8 @@ class AsyncClient:
         except StopIteration as end:
             value: _T = end.value
             return value
+        finally:
+            steps.close()  # it gives its turn back, even when this is interrupted
 
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Disk):
@@ -585,6 +621,13 @@ class AsyncClient:
         if isinstance(step, Rpc):
             with self._told_apart(), _translated():
                 return await self._methods[step.method](step.request, timeout=self._timeout.total_seconds())
+        if isinstance(step, Turn):
+            try:
+                async with asyncio.timeout(self._timeout.total_seconds()):
+                    await self._turn.acquire()
+            except TimeoutError as error:
+                raise TransportError(_NO_TURN) from error
+            return self._turn.release
         await asyncio.sleep(step.duration.total_seconds())
         return None
 

@@ -3,6 +3,7 @@
 ``InputError``         the caller: what was passed in breaks a documented rule.
 ``ConfigError``        the operator: a setting is missing or wrong; names the key.
 ``VerificationError``  nobody by retrying: what a peer sent does not prove what it claims. Keep it as evidence.
+                       ``LogForkError``, one of them, has done so: the exchange's log contradicts itself.
 ``RefusedError``       the sender: the exchange answered, and the answer is no. ``reason`` says why, ``retryable``
                        whether the same bytes may be sent again.
 ``TransportError``     the network or the exchange's machine: nobody answered. Sending the same bytes again is safe.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
+    from pathlib import Path
 
 ERROR_DOMAIN = "panji.v1"
 """``google.rpc.ErrorInfo.domain`` of every refusal by an exchange."""
@@ -272,6 +274,53 @@ class ReceiptError(VerificationError):
 
 class DeliveryError(VerificationError):
     """A delivered statement is not what the feed may contain: wrong recipient, order, sender or exchange."""
+
+
+class ForkKind(StrEnum):
+    """How a log has contradicted itself."""
+
+    FORK = "FORK"
+    """It cannot prove that one of two heads that it has signed extends the other: two histories."""
+    ROLLBACK = "ROLLBACK"
+    """It says that it is smaller than a head that it has signed: history was taken back."""
+    SPLIT = "SPLIT"
+    """It has signed two roots for one size: two histories, and the two notes alone prove it to anyone."""
+
+
+class LogForkError(VerificationError):
+    """The log has contradicted itself. Two signed heads are the evidence, whole, as C2SP signed notes.
+
+    Nothing is believed of this exchange until a person has looked: every operation raises this again.
+    """
+
+    def __init__(self, kind: ForkKind, kept: str, seen: str, *, saved: Path | None = None) -> None:
+        self.kind = kind
+        self.kept = kept
+        """The head that was believed before, or is the larger one."""
+        self.seen = seen
+        """The head that contradicts it; empty where the log said that it is empty, which nobody signs."""
+        self.saved = saved
+        """The file with both; None until it is written."""
+        where = f"; both signed heads are in {saved}" if saved else ""
+        super().__init__(f"{self.finding}{where}")
+
+    @property
+    def finding(self) -> str:
+        """What the two heads show, in one line."""
+        kept, seen = (_size(note) for note in (self.kept, self.seen))
+        match self.kind:
+            case ForkKind.FORK:
+                older, newer = sorted((kept, seen))
+                return f"the log has forked: it does not prove that its head of size {newer} extends that of {older}"
+            case ForkKind.ROLLBACK:
+                return f"the log was rolled back: it says that it has {seen} entries, and has signed a head of {kept}"
+            case ForkKind.SPLIT:
+                return f"the log has signed two roots for size {kept}"
+
+
+def _size(note: str) -> int:
+    """The size in a checkpoint that was verified before."""
+    return int(note.split("\n", 2)[1]) if note else 0
 
 
 class RefusedError(PanjiError):

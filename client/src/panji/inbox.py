@@ -26,7 +26,7 @@ class Cursor:
 
 
 class Inbox:
-    """Every statement that was delivered to us, the cursor of the feed, and the newest head of the log."""
+    """Every statement that was delivered to us, and the cursor of the feed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -81,13 +81,18 @@ class Inbox:
             rows = connection.execute("SELECT envelope FROM inbox WHERE case_id = ?", (case_id,)).fetchall()
         return [row[0] for row in rows]
 
-    def head(self) -> str | None:
-        """Returns the newest checkpoint that was kept."""
-        with self._store.transaction() as connection:
-            row = connection.execute("SELECT checkpoint FROM head").fetchone()
-        return row[0] if row else None
+    def require_same(self, statements: Iterable[Verified]) -> None:
+        """Checks that statements which came by another way than the feed are those that the feed had in their places.
 
-    def keep_head(self, checkpoint: str) -> None:
-        """Keeps a checkpoint as the newest. It is for the caller to know that it extends the one before."""
+        Raises:
+            DeliveryError: The feed had another statement in the place of one: it is kept from the feed.
+        """
         with self._store.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (checkpoint,))
+            for one in statements:
+                place = one.receipt.sequence
+                row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (place,)).fetchone()
+                if row and row[0] != one.envelope:
+                    raise DeliveryError(
+                        f"statement {one.statement.id} is at sequence {place} of our feed by its receipt, and the feed"
+                        " had another one there"
+                    )

@@ -1,20 +1,21 @@
 """What a client does, step by step, without doing it: the one logic of both clients.
 
-Each operation is a generator. It yields what it needs from the outside, a call (:class:`Rpc`), work on a disk
-(:class:`Disk`) or time to pass (:class:`Pause`), is sent the result or thrown the error, and returns what is verified.
-:mod:`panji.client` supplies those three, once for threads and once for asyncio. Nothing in here opens a socket, or
-waits.
+Each operation is a generator. It yields what it needs from the outside (:mod:`panji.steps`): a call, work on a disk,
+time to pass, its turn; is sent the result or thrown the error, and returns what is verified. :mod:`panji.client`
+supplies those, once for threads and once for asyncio. Nothing in here opens a socket, or waits.
+
+Before anything that the exchange proves is handed over, the head that it is proven in is linked to the one that we hold
+(:mod:`panji.heads`). Once the log has contradicted itself, every operation that needs the exchange raises.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint
@@ -25,17 +26,20 @@ from panji.core.vocabulary import CaseState, Category, Kind, Role
 from panji.errors import (
     ConfigError,
     InputError,
+    LogForkError,
     MalformedError,
     PanjiError,
-    ProofError,
     Reason,
     RefusedError,
     TransportError,
     VerificationError,
 )
+from panji.forks import Forks
+from panji.heads import Heads
 from panji.inbox import Cursor, Inbox
 from panji.outbox import Outbox
 from panji.session import Session, Signed, Verified, VerifiedCase
+from panji.steps import Disk, Pause, Rpc, Steps
 from panji.store import Store
 from panji.v1 import (
     case_pb2,
@@ -48,7 +52,7 @@ from panji.wire.status import refusal_from_status
 from panji.wire.times import to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from google.protobuf.message import Message
@@ -58,32 +62,7 @@ if TYPE_CHECKING:
     from panji.profile import Profile
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Rpc:
-    """Call this method with this request. The result is the response; PanjiErrors come back as they are."""
-
-    method: str
-    request: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """Do this where waiting for a disk harms nobody. The result is what it returns."""
-
-    work: Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Let this time pass."""
-
-    duration: timedelta
-
-
-Step: TypeAlias = Rpc | Disk | Pause
-Steps: TypeAlias = Generator[Step, Any, _T]
+_P = ParamSpec("_P")
 
 ATTEMPTS = 5
 """How often a call is made that the exchange asks to repeat later."""
@@ -110,6 +89,8 @@ _ABOUT_THE_CALLER = frozenset(
     {Reason.TLS_VERSION, Reason.CERTIFICATE_IDENTITY, Reason.PARTICIPANT_UNKNOWN, Reason.BATCH_TOO_LARGE}
 )
 """Refusals that say nothing about the statement: it stays in the outbox."""
+_DENIALS = frozenset({Reason.CURSOR_OUT_OF_RANGE, Reason.CASE_NOT_FOUND, Reason.REPLY_TARGET_UNKNOWN})
+"""Refusals that deny what we may hold proof of. Before one is believed, the log shows that it is the one we know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +143,24 @@ class InclusionProof:
     checkpoint: Checkpoint
 
 
+def _of_one_log(
+    operation: Callable[Concatenate[Operations, _P], Steps[_T]],
+) -> Callable[Concatenate[Operations, _P], Steps[_T]]:
+    """Refuses to go on with a log that has contradicted itself, and saves the evidence when it does so now."""
+
+    @wraps(operation)
+    def steps(self: Operations, /, *args: _P.args, **kwargs: _P.kwargs) -> Steps[_T]:
+        yield Disk(self.require_one_log)
+        try:
+            return (yield from operation(self, *args, **kwargs))
+        except LogForkError as found:
+            if found.saved is not None:
+                raise
+            raise (yield Disk(partial(self.save_fork, found))) from found
+
+    return steps
+
+
 class Operations:
     """A participant's state and everything it can do, for a client to carry out."""
 
@@ -172,6 +171,8 @@ class Operations:
         self._store = store
         self._outbox = Outbox(store)
         self._inbox = Inbox(store)
+        self._forks = Forks(store, profile.log)
+        self._heads = Heads(session, store, self._forks, self._call)
         self._directory = DirectoryFile(profile.directory, session.directory)
         self._timeout = timeout
         self._clock = clock
@@ -248,22 +249,24 @@ class Operations:
         signed = yield from self.reply(to, body, language=language)
         return (yield from self.submit(signed))
 
+    @_of_one_log
     def submit(self, signed: Signed) -> Steps[Verified]:
         """Sends one statement and verifies and stores its receipt."""
         method, request = _METHODS[signed.statement.kind]
         # Durable before it is sent: a crash from here on leaves it pending.
         yield Disk(lambda: self._outbox.put([signed]))
         try:
-            response = yield from self._call(Rpc(method, request(envelope=signed.envelope)))
+            response = yield from self._ask(Rpc(method, request(envelope=signed.envelope)))
         except RefusedError as refusal:
             if _is_final(refusal):
                 result: list[tuple[Signed, Verified | RefusedError]] = [(signed, refusal)]
                 yield Disk(lambda: self._outbox.settle(result))
             raise
         verified = self.session.accept(signed, response.receipt)
-        yield Disk(lambda: self._outbox.settle([(signed, verified)]))
+        yield from self._settle([(signed, verified)])
         return verified
 
+    @_of_one_log
     def submit_batch(self, batch: Sequence[Signed]) -> Steps[list[tuple[Signed, Verified | RefusedError]]]:
         """Sends up to 1,000 statements in one call, and again those that the exchange asks to send later."""
         yield Disk(lambda: self._outbox.put(batch))
@@ -276,8 +279,11 @@ class Operations:
                 raise VerificationError(f"{len(response.results)} answers came for {len(waiting)} envelopes")
             answers = zip(waiting, response.results, strict=True)
             results |= {position: self._result(batch[position], answer) for position, answer in answers}
-            settled = [(batch[position], results[position]) for position in waiting if _is_settled(results[position])]
-            yield Disk(partial(self._outbox.settle, settled))
+            if any(_is_denial(results[position]) for position in waiting):
+                yield from self.checkpoint()
+            yield from self._settle(
+                [(batch[position], results[position]) for position in waiting if _is_settled(results[position])]
+            )
             pauses = {
                 position: result.retry_after
                 for position in waiting
@@ -296,6 +302,16 @@ class Operations:
             return Rpc("SubmitResponses", response_service_pb2.SubmitResponsesRequest(envelopes=envelopes))
         return Rpc("SubmitFlags", flag_service_pb2.SubmitFlagsRequest(envelopes=envelopes))
 
+    def _settle(self, results: Sequence[tuple[Signed, Verified | RefusedError]]) -> Steps[None]:
+        """Links the receipts' heads, and stores the outcomes. A statement is pending until both are done."""
+        accepted = [result for _, result in results if isinstance(result, Verified)]
+        try:
+            yield from self._heads.link((one.receipt.checkpoint for one in accepted), durable=False)
+            yield Disk(partial(self._outbox.settle, results))
+        except PanjiError:
+            yield Disk(partial(self._outbox.set_aside, accepted))
+            raise
+
     def _result(self, signed: Signed, answer: flag_service_pb2.SubmitResult) -> Verified | RefusedError:
         if answer.WhichOneof("result") == "error":
             return _refusal(answer)
@@ -303,11 +319,13 @@ class Operations:
 
     # Receiving.
 
+    @_of_one_log
     def feed(self, after: int | None) -> Steps[Feed]:
         """Returns the feed from the stored cursor on, or from a sequence (and then leaves the stored cursor alone)."""
         cursor = yield Disk(lambda: self._inbox.cursor(after))
         return Feed(self, cursor, moves_cursor=after is None)
 
+    @_of_one_log
     def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified]]:
         """Verifies a run of statements that follows on a cursor, and stores it."""
         yield from self._refresh()
@@ -317,6 +335,7 @@ class Operations:
             cursor = Cursor(one.receipt.sequence, one.receipt.index)
             verified.append(one)
         if verified:
+            yield from self._heads.link((one.receipt.checkpoint for one in verified), durable=False)
             yield Disk(lambda: self._inbox.keep(verified))
         return verified
 
@@ -326,16 +345,19 @@ class Operations:
 
     # Reading.
 
+    @_of_one_log
     def case(self, case_id: str) -> Steps[VerifiedCase]:
         """Fetches a case; what we know of it beforehand must be in it."""
         held = yield Disk(lambda: self._outbox.accepted(case_id) + self._inbox.received(case_id))
-        response = yield from self._call(Rpc("GetCase", case_pb2.GetCaseRequest(case_id=case_id)))
+        response = yield from self._ask(Rpc("GetCase", case_pb2.GetCaseRequest(case_id=case_id)))
         yield from self._refresh()
         verified = self.session.verify_case(response.case, known=map(digest, held))
         if verified.case.id != case_id:
             raise VerificationError("another case came than the one that was asked for")
+        yield from self._believe([verified])
         return verified
 
+    @_of_one_log
     def cases(self, wanted: CaseFilter, page_token: str) -> Steps[tuple[list[VerifiedCase], str]]:
         """Fetches a page of cases."""
         response = yield from self._call(Rpc("ListCases", wanted.request(page_token)))
@@ -343,26 +365,17 @@ class Operations:
         cases = [self.session.verify_case(one) for one in response.cases]
         if not all(wanted.matches(one) for one in cases):
             raise VerificationError("a case came that was not asked for")
+        yield from self._believe(cases)
         return cases, response.next_page_token
 
+    @_of_one_log
     def checkpoint(self) -> Steps[Checkpoint]:
-        """Fetches the newest head of the log, and verifies that it and the one kept from before are one log."""
+        """Fetches the newest head of the log. A stale one that is of the same log does not set back the one we hold."""
         response = yield from self._call(Rpc("GetCheckpoint", log_service_pb2.GetCheckpointRequest()))
-        kept = yield Disk(self._inbox.head)
-        known = self.session.open_checkpoint(kept) if kept else None
-        if not response.checkpoint:
-            if known is not None:
-                raise ProofError(f"the log is said to be empty; it had {known.size} entries before")
-            return Checkpoint(self.session.exchange, 0, merkle.EMPTY_ROOT)
-        head = self.session.open_checkpoint(response.checkpoint)
-        if known is not None:
-            # A server that lags behind may answer with an older head; it must be of the same log all the same.
-            older, newer = sorted((known, head), key=lambda one: one.size)
-            yield from self.consistency_proof(older, newer)
-        if known is None or known.size < head.size:
-            yield Disk(lambda: self._inbox.keep_head(response.checkpoint))
-        return head
+        head = yield from self._heads.believe(response.checkpoint)
+        return head.checkpoint if head else Checkpoint(self.session.exchange, 0, merkle.EMPTY_ROOT)
 
+    @_of_one_log
     def inclusion_proof(self, index: int, checkpoint: Checkpoint | None) -> Steps[InclusionProof]:
         """Fetches the proof of an entry in the tree of a checkpoint, the newest unless given."""
         if checkpoint is None:
@@ -373,6 +386,7 @@ class Operations:
         merkle.verify_inclusion(response.leaf_hash, index, checkpoint.size, proof, checkpoint.root)
         return InclusionProof(index, response.leaf_hash, proof, checkpoint)
 
+    @_of_one_log
     def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> Steps[tuple[bytes, ...]]:
         """Fetches the proof that one checkpoint's tree only appends to another's."""
         proof: tuple[bytes, ...] = ()
@@ -383,7 +397,36 @@ class Operations:
         merkle.verify_consistency(old.size, new.size, proof, old.root, new.root)
         return proof
 
+    # A log that contradicts itself.
+
+    def fork(self) -> Steps[LogForkError | None]:
+        """Returns the contradiction that nobody has looked at yet."""
+        found: LogForkError | None = yield Disk(self._forks.unresolved)
+        return found
+
+    def resolve_fork(self) -> Steps[None]:
+        """Goes on, from the head that we held before."""
+        yield Disk(lambda: self._forks.resolve(self._clock()))
+
+    def require_one_log(self) -> None:
+        """Checks that the log has not contradicted itself, or that a person has looked.
+
+        Raises:
+            LogForkError: It has.
+        """
+        self._heads.newest()
+
+    def save_fork(self, found: LogForkError) -> LogForkError:
+        """Saves evidence; returns the error that names its file."""
+        return self._forks.save(found, self._clock())
+
     # Underneath.
+
+    def _believe(self, cases: Iterable[VerifiedCase]) -> Steps[None]:
+        statements = [one for case in cases for one in case.statements]
+        ours = [one for one in statements if one.receipt.recipient == self.session.organisation]
+        yield Disk(partial(self._inbox.require_same, ours))
+        yield from self._heads.link(one.receipt.checkpoint for one in statements)
 
     def _call(self, rpc: Rpc) -> Steps[Any]:
         """Calls, and again as long as the exchange says when, within the timeout of one call."""
@@ -399,6 +442,15 @@ class Operations:
             yield Pause(pause)
             waited += pause
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def _ask(self, rpc: Rpc) -> Steps[Any]:
+        """Calls for something that we may hold proof of: when it is denied, the log has to show itself first."""
+        try:
+            return (yield from self._call(rpc))
+        except RefusedError as refusal:
+            if _is_denial(refusal):
+                yield from self.checkpoint()
+            raise
 
     def _refresh(self) -> Steps[None]:
         directory = yield Disk(self._directory.changed)
@@ -430,6 +482,15 @@ class Feed:
         self._cursor = Cursor(verified.receipt.sequence, verified.receipt.index)
         if self._moves_cursor:
             yield from self._operations.advance(verified.receipt.sequence)
+
+    def examine(self, problem: PanjiError | None) -> Steps[None]:
+        """Asks the log for its head where a refusal denies what it has signed.
+
+        Raises:
+            LogForkError: The log has contradicted itself.
+        """
+        if _is_denial(problem):
+            yield from self._operations.checkpoint()
 
     def pause(self, problem: PanjiError | None) -> timedelta:
         """Returns how long to wait before reading on.
@@ -519,6 +580,10 @@ def _signer(path: Path) -> PrivateKeySigner:
 
 def _is_final(refusal: RefusedError) -> bool:
     return not refusal.retryable and refusal.reason not in _ABOUT_THE_CALLER
+
+
+def _is_denial(result: object) -> bool:
+    return isinstance(result, RefusedError) and result.reason in _DENIALS
 
 
 def _is_settled(result: Verified | RefusedError) -> bool:

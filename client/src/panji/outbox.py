@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from panji.errors import InputError, RefusedError
+from panji.errors import InputError, ReceiptError, RefusedError
 from panji.wire.receipts import encode_receipt
 
 if TYPE_CHECKING:
@@ -57,15 +57,49 @@ class Outbox:
         return row[0] if row else None
 
     def settle(self, results: Sequence[tuple[Signed, Verified | RefusedError]]) -> None:
-        """Keeps verified receipts and final refusals, all in one commit. A receipt outweighs an earlier refusal."""
+        """Keeps verified receipts and final refusals, all in one commit. A receipt outweighs an earlier refusal.
+
+        Raises:
+            ReceiptError: Two of our statements have one place in their recipient's feed, by the exchange's own
+                receipts: it shows the recipient one of them.
+        """
         with self._store.transaction() as connection:
             for signed, result in results:
                 key = signed.statement.id
                 if isinstance(result, RefusedError):
                     connection.execute("UPDATE outbox SET refusal = ? WHERE id = ?", (result.reason.value, key))
                 else:
-                    receipt = encode_receipt(result.receipt)
-                    connection.execute("UPDATE outbox SET receipt = ?, refusal = NULL WHERE id = ?", (receipt, key))
+                    place = (result.receipt.recipient, result.receipt.sequence)
+                    other = connection.execute(
+                        "SELECT id FROM outbox WHERE recipient = ? AND sequence = ? AND id <> ?", (*place, key)
+                    ).fetchone()
+                    if other:
+                        raise ReceiptError(
+                            f"statements {other[0]} and {key} have one place in the feed of {place[0]}, {place[1]}:"
+                            " one of them is kept from its recipient"
+                        )
+                    connection.execute(
+                        "UPDATE outbox SET receipt = ?, sequence = ?, unlinked = NULL, refusal = NULL WHERE id = ?",
+                        (encode_receipt(result.receipt), place[1], key),
+                    )
+
+    def set_aside(self, accepted: Iterable[Verified]) -> None:
+        """Keeps receipts that are genuine, but not yet known to be of the log that we hold.
+
+        Their statements stay pending. They are evidence that the exchange took them, whatever it says later.
+        """
+        with self._store.transaction() as connection:
+            connection.executemany(
+                "UPDATE outbox SET unlinked = ? WHERE id = ?",
+                [(encode_receipt(one.receipt), one.statement.id) for one in accepted],
+            )
+
+    def unlinked(self) -> list[tuple[bytes, bytes]]:
+        """Returns what was set aside and is pending still: envelopes, each with its encoded receipt, oldest first."""
+        with self._store.transaction() as connection:
+            return connection.execute(
+                "SELECT envelope, unlinked FROM outbox WHERE unlinked IS NOT NULL AND receipt IS NULL ORDER BY position"
+            ).fetchall()
 
     def pending(self) -> list[bytes]:
         """Returns the envelopes that have neither receipt nor refusal, oldest first."""

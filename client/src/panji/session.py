@@ -4,8 +4,8 @@ What comes from the exchange is a claim until a method of :class:`Session` has r
 :class:`VerifiedCase`. An exchange may be late; it cannot invent, alter, misdeliver, reorder or leave out a statement
 without one of the numbered steps here failing.
 
-Not covered: that all participants see the same log. Two heads of one size are noticed here; a log that is shown to
-different people in different versions is noticed by comparing heads (consistency proofs, witnesses).
+Not covered: that all heads are of one log. Two roots for one size are noticed here; that every head extends the one
+before takes consistency proofs (:mod:`panji.heads`), and that all participants see the same log takes witnesses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from panji.core import receipt as receipts
 from panji.core.checkpoint import open_checkpoint
 from panji.core.identifier import new_id
 from panji.core.statements import Statement
-from panji.errors import DeliveryError, MalformedError, NoteError, ReceiptError, VerificationError
+from panji.errors import DeliveryError, ForkKind, LogForkError, MalformedError, ReceiptError, VerificationError
 from panji.trust import Trust, Verified, VerifiedCase, follow, must_fit
 from panji.wire.cases import case_to_message
 from panji.wire.envelopes import encode_envelope, parse_envelope
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Signed", "Verified", "VerifiedCase", "read_receipt"]
 
 _HEADS = 4096
-"""Sizes of the log whose root is remembered, in order to notice a second head of one size."""
+"""Sizes of the log whose head is remembered, in order to notice a second root of one size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Session:
         self.exchange = log.name
         self._log = log
         self._signers = tuple(signers)
-        self._roots: OrderedDict[int, bytes] = OrderedDict()
+        self._roots: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
         self._open = lru_cache(maxsize=256)(self._open_new)
         self.trust(directory)
 
@@ -163,7 +163,8 @@ class Session:
         """Verifies a head of the log. Receipts of one commit share theirs, so each is verified once.
 
         Raises:
-            NoteError: It is not this log's, or the log has signed another root for the same size.
+            NoteError: It is not this log's.
+            LogForkError: The log has signed another root for the same size.
         """
         return self._open(note)
 
@@ -260,8 +261,9 @@ class Session:
 
     def _open_new(self, note: str) -> Checkpoint:
         checkpoint = open_checkpoint(note, self._log)
-        if self._roots.setdefault(checkpoint.size, checkpoint.root) != checkpoint.root:
-            raise NoteError(f"the log has signed two roots for size {checkpoint.size}: keep both checkpoints")
+        root, first = self._roots.setdefault(checkpoint.size, (checkpoint.root, note))
+        if root != checkpoint.root:
+            raise LogForkError(ForkKind.SPLIT, first, note)
         if len(self._roots) > _HEADS:
             self._roots.popitem(last=False)
         return checkpoint

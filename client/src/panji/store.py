@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_VERSION = 1
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE owner (
     organisation TEXT NOT NULL,
     exchange TEXT NOT NULL
@@ -51,7 +51,22 @@ CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     checkpoint TEXT NOT NULL
 );
-"""
+""",
+    """
+ALTER TABLE outbox ADD COLUMN sequence INTEGER;
+ALTER TABLE outbox ADD COLUMN unlinked BLOB;
+CREATE INDEX outbox_sequence ON outbox (recipient, sequence) WHERE sequence IS NOT NULL;
+CREATE TABLE fork (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    kept TEXT NOT NULL,
+    seen TEXT NOT NULL,
+    found_at TEXT NOT NULL,
+    resolved_at TEXT
+);
+""",
+)
+"""What each version adds to the one before."""
 _BUSY_SECONDS = 30
 
 
@@ -64,6 +79,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *, organisation: str, exchange: str) -> None:
+        self._path = path
         self._lock = threading.Lock()
         try:
             self._connection = sqlite3.connect(
@@ -107,6 +123,11 @@ class Store:
             except sqlite3.Error as error:
                 raise ConfigError("state", f"the state file failed: {error}") from error
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     def close(self) -> None:
         """Closes the file. What was committed stays."""
         with self._lock:
@@ -121,15 +142,17 @@ class Store:
 
 def _prepare(connection: sqlite3.Connection, organisation: str, exchange: str) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+    empty = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if version > len(_SCHEMA) or (version == 0) != empty:
+        raise ConfigError("state", f"is no state file of this version: it says {version}, not {len(_SCHEMA)}")
+    if version < len(_SCHEMA):
         # Not executescript(), which would commit what is open.
-        for statement in _SCHEMA.split(";"):
+        for statement in ";".join(_SCHEMA[version:]).split(";"):
             connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_SCHEMA)}")
+    if empty:
         connection.execute("INSERT INTO owner VALUES (?, ?)", (organisation, exchange))
         connection.execute("INSERT INTO cursor VALUES (1, 0)")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    elif version != _VERSION:
-        raise ConfigError("state", f"is no state file of this version: it says {version}, not {_VERSION}")
     # A cursor counts in one organisation's feed at one exchange; used elsewhere it would skip statements in silence.
     owner = connection.execute("SELECT organisation, exchange FROM owner").fetchone()
     if owner != (organisation, exchange):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -14,8 +13,8 @@ from unittest.mock import Mock
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from support.blocking import BlockingAsyncClient
 from support.lying_exchange import Authority, Log, LyingExchange, World
+from support.stage import TIMEOUT, Crash
 from support.statements import (
     EXCHANGE,
     MINISTRY,
@@ -55,77 +54,10 @@ from panji.wire.receipts import delivery_to_message, receipt_to_message
 from panji.wire.statements import encode_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from panji.profile import Profile
-    from panji.session import Signed
-
-TIMEOUT = timedelta(seconds=20)
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class Stage:
-    """A world, its exchange, and clients of one of the two makes."""
-
-    def __init__(self, world: World, exchange: LyingExchange, home: Path, authority: Authority, make: str) -> None:
-        self.world = world
-        self.exchange = exchange
-        self.home = home
-        self.authority = authority
-        self.make = make
-        self.opened = ExitStack()
-
-    def profile(self, organisation: str) -> Profile:
-        return self.world.profile(self.home / organisation, organisation, self.exchange.address, self.authority)
-
-    def connect(self, who: str | Profile, timeout: timedelta = TIMEOUT) -> Any:
-        """Connects. An organisation's state stays where it was the last time."""
-        profile = self.profile(who) if isinstance(who, str) else who
-        if self.make == "threads":
-            client: Any = Client.connect(profile, timeout=timeout)
-        else:
-            client = BlockingAsyncClient(profile, timeout)
-        self.opened.callback(client.close)
-        return client
-
-    def flags(self, count: int, *, language: str = "en") -> list[Signed]:
-        """Flags that have arrived at the exchange by other ways."""
-        ministry = self.world.session(MINISTRY)
-        signed = [ministry.sign(PLATFORM, a_flag(), language=language, now=NOON) for _ in range(count)]
-        for one in signed:
-            self.exchange.announce(one.envelope)
-        return signed
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture(params=["threads", "asyncio"])
-def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
-    monkeypatch.setattr(operations, "_FIRST_PAUSE", timedelta(milliseconds=1))
-    world = World()
-    with LyingExchange(world, tmp_path / "exchange", authority) as exchange:
-        stage = Stage(world, exchange, tmp_path, authority, request.param)
-        with stage.opened:
-            yield stage
-
-
-@pytest.fixture
-def ministry(stage: Stage) -> Any:
-    return stage.connect(MINISTRY)
-
-
-@pytest.fixture
-def platform(stage: Stage) -> Any:
-    return stage.connect(PLATFORM)
+    from support.stage import Stage
 
 
 # Connecting.
@@ -777,47 +709,6 @@ def test_a_drill_among_real_cases_is_noticed(stage: Stage, ministry: Any) -> Non
 
 
 # The log.
-
-
-def test_the_log_is_followed_from_head_to_head(stage: Stage, ministry: Any) -> None:
-    assert ministry.checkpoint().size == 0
-    for count in (3, 7):
-        stage.flags(count)
-        assert ministry.checkpoint() == stage.world.exchange.log.heads[stage.world.exchange.log.size]
-    assert [request.old_size for request in stage.exchange.called("GetConsistencyProof")] == [3]
-
-
-def test_a_server_that_lags_behind_is_of_the_same_log_all_the_same(stage: Stage, ministry: Any) -> None:
-    stage.flags(5)
-    ministry.checkpoint()
-    log = stage.world.exchange.log
-    stage.exchange.lies["GetCheckpoint"] = lambda response: type(response)(checkpoint=log.checkpoint(2))
-    assert ministry.checkpoint().size == 2
-    del stage.exchange.lies["GetCheckpoint"]
-    stage.flags(2)
-    assert ministry.checkpoint().size == 7
-    asked = [(request.old_size, request.new_size) for request in stage.exchange.called("GetConsistencyProof")]
-    assert asked == [(2, 5), (5, 7)]  # the older head did not replace the newer one
-
-
-def test_a_log_that_was_emptied_is_noticed(stage: Stage, ministry: Any) -> None:
-    stage.flags(1)
-    ministry.checkpoint()
-    stage.exchange.lies["GetCheckpoint"] = lambda response: type(response)()
-    with pytest.raises(ProofError, match="had 1 entries"):
-        ministry.checkpoint()
-
-
-def test_a_log_that_was_rewritten_is_noticed_even_after_a_restart(stage: Stage) -> None:
-    before = stage.connect(MINISTRY)
-    stage.flags(3)
-    before.checkpoint()
-    before.close()
-    stage.world.exchange.log = Log(stage.world.exchange.log.signer)
-    stage.world.exchange.feeds.clear()
-    stage.flags(5)
-    with pytest.raises(ProofError):
-        stage.connect(MINISTRY).checkpoint()
 
 
 def test_an_entry_is_proven_at_its_index(stage: Stage, ministry: Any) -> None:

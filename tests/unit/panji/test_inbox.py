@@ -1,4 +1,4 @@
-"""The inbox: what was delivered, how far we have got, and the newest head."""
+"""The inbox: what was delivered, and how far we have got."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ def inbox(store: Store) -> Inbox:
 
 def test_at_first_nothing_was_handled(inbox: Inbox) -> None:
     assert inbox.cursor() == Cursor(0, -1)
-    assert inbox.head() is None
 
 
 def test_keeping_a_statement_does_not_mean_that_it_was_handled(inbox: Inbox) -> None:
@@ -75,7 +74,10 @@ def test_a_feed_that_was_rewritten_after_delivery_is_noticed_and_keeps_the_evide
     assert inbox.received(first[0].statement.case) == [first[0].envelope]
 
 
-def test_the_newest_head_replaces_the_one_before(inbox: Inbox) -> None:
-    inbox.keep_head("one")
-    inbox.keep_head("two")
-    assert inbox.head() == "two"
+def test_a_statement_that_came_by_another_way_is_the_one_that_the_feed_had_in_its_place(inbox: Inbox) -> None:
+    first, second = deliveries(World(), 2)
+    inbox.keep([first])
+    inbox.require_same([first, second])  # the second was not delivered yet
+    other = deliveries(World(), 1)
+    with pytest.raises(DeliveryError, match="another one there"):
+        inbox.require_same(other)

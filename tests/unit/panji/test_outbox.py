@@ -9,9 +9,12 @@ import pytest
 from support.lying_exchange import World
 from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag, an_id
 
-from panji.errors import ConfigError, InputError, Reason, RefusedError
+from panji.errors import ConfigError, InputError, Reason, ReceiptError, RefusedError
+from panji.forks import Forks
+from panji.inbox import Inbox
 from panji.outbox import Outbox
-from panji.store import Store
+from panji.store import _SCHEMA, Store
+from panji.wire.receipts import encode_receipt, receipt_to_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +98,30 @@ def test_nothing_is_known_of_an_id_that_was_never_signed(store: Store) -> None:
     assert Outbox(store).envelope(an_id(1)) is None
 
 
+def test_two_of_our_statements_in_one_place_of_a_feed_are_noticed(desk: Desk, store: Store) -> None:
+    """The recipient is shown one of them. Both receipts are signed: which is more than the recipient can know."""
+    outbox, first, second = Outbox(store), desk.signed(1), desk.signed(2)
+    outbox.put([first, second])
+    shown = desk.verified(first)
+    hidden = desk.world.exchange.log.append(second.digest, "flag", PLATFORM, shown.receipt.sequence, NOON)
+    outbox.settle([(first, shown)])
+    with pytest.raises(ReceiptError, match="kept from its recipient"):
+        outbox.settle([(second, desk.session.accept(second, receipt_to_message(hidden)))])
+    assert outbox.pending() == [second.envelope]
+    outbox.settle([(first, shown)])
+
+
+def test_a_receipt_that_is_set_aside_leaves_its_statement_pending(desk: Desk, store: Store) -> None:
+    outbox, signed = Outbox(store), desk.signed(1)
+    outbox.put([signed])
+    verified = desk.verified(signed)
+    outbox.set_aside([verified])
+    assert outbox.pending() == [signed.envelope]
+    assert outbox.unlinked() == [(signed.envelope, encode_receipt(verified.receipt))]
+    outbox.settle([(signed, verified)])
+    assert outbox.unlinked() == []
+
+
 def test_a_receipt_outweighs_an_earlier_refusal(desk: Desk, store: Store) -> None:
     outbox, signed = Outbox(store), desk.signed(1)
     outbox.put([signed])
@@ -147,10 +174,31 @@ def test_the_state_of_another_organisation_or_exchange_is_refused(path: Path, or
 def test_a_state_file_of_a_later_version_is_refused(path: Path) -> None:
     opened(path).close()
     later = sqlite3.connect(path)
-    later.execute("PRAGMA user_version = 2")
+    later.execute("PRAGMA user_version = 3")
     later.close()
-    with pytest.raises(ConfigError, match="says 2"):
+    with pytest.raises(ConfigError, match="says 3"):
         opened(path)
+
+
+def test_a_state_file_of_the_first_version_is_taken_over_with_all_that_it_holds(desk: Desk, path: Path) -> None:
+    signed, answered = desk.signed(1), desk.signed(2)
+    first = sqlite3.connect(path)
+    first.executescript(_SCHEMA[0])
+    first.execute("INSERT INTO owner VALUES (?, ?)", (MINISTRY, EXCHANGE))
+    first.execute("INSERT INTO cursor VALUES (1, 7)")
+    columns = "id, case_id, kind, recipient, envelope, created_at, receipt"
+    for one, receipt in ((signed, None), (answered, b"its receipt")):
+        row = (one.statement.id, one.statement.case, "flag", PLATFORM, one.envelope, "", receipt)
+        first.execute(f"INSERT INTO outbox ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608 - no input
+    first.execute("PRAGMA user_version = 1")
+    first.commit()
+    first.close()
+    for _ in range(2):
+        with opened(path) as store:
+            assert Outbox(store).pending() == [signed.envelope]
+            assert Outbox(store).accepted(answered.statement.case) == [answered.envelope]
+            assert Inbox(store).cursor().sequence == 7
+            assert Forks(store, desk.session._log).unresolved() is None
 
 
 def test_somebody_elses_database_is_refused_and_left_alone(path: Path) -> None:

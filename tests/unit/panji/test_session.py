@@ -35,7 +35,10 @@ from panji.core.note import NoteSigner
 from panji.core.vocabulary import CaseState
 from panji.errors import (
     DeliveryError,
+    ForkKind,
     InputError,
+    LogForkError,
+    MalformedError,
     NoteError,
     ProofError,
     ReceiptError,
@@ -45,7 +48,7 @@ from panji.errors import (
 from panji.session import Session, Signed
 from panji.v1 import case_pb2, receipt_pb2, vocabulary_pb2
 from panji.wire.envelopes import encode_envelope, parse_envelope
-from panji.wire.receipts import delivery_to_message, parse_receipt, receipt_from_message
+from panji.wire.receipts import delivery_to_message, encode_receipt, parse_receipt, receipt_from_message
 from panji.wire.statements import encode_statement
 
 if TYPE_CHECKING:
@@ -206,6 +209,19 @@ def test_a_time_of_receipt_that_was_changed_afterwards_leaves_the_tree(scene: Sc
         scene.ministry.verify_receipt(signed, replace(receipt, received_at=receipt.received_at - timedelta(hours=1)))
 
 
+@pytest.mark.parametrize("bits", [0x01, 0x80])
+def test_every_flipped_byte_of_a_stored_receipt_is_refused(scene: Scene, bits: int) -> None:
+    for _ in range(5):
+        scene.delivered(scene.flag())
+    signed = scene.flag()
+    stored = encode_receipt(receipt_from_message(scene.delivered(signed).receipt))
+    scene.ministry.verify_receipt(signed, parse_receipt(stored))
+    for position in range(len(stored)):
+        flipped = stored[:position] + bytes([stored[position] ^ bits]) + stored[position + 1 :]
+        with pytest.raises((MalformedError, VerificationError)):
+            scene.ministry.verify_receipt(signed, parse_receipt(flipped))
+
+
 def test_a_checkpoint_that_many_receipts_share_is_opened_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     opening = Mock(wraps=checkpoint.open_checkpoint)
     monkeypatch.setattr(module, "open_checkpoint", opening)
@@ -221,8 +237,9 @@ def test_two_roots_for_one_size_are_noticed(scene: Scene) -> None:
     log = scene.exchange.log
     scene.ministry.open_checkpoint(log.checkpoint())
     forked = sign_checkpoint(Checkpoint(log.signer.verifier.name, 1, bytes(32)), log.signer)
-    with pytest.raises(NoteError, match="two roots for size 1"):
+    with pytest.raises(LogForkError, match="two roots for size 1") as caught:
         scene.ministry.open_checkpoint(forked)
+    assert (caught.value.kind, caught.value.kept, caught.value.seen) == (ForkKind.SPLIT, log.checkpoint(), forked)
 
 
 def test_the_memory_for_heads_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +267,17 @@ def test_a_delivery_comes_back_verified_with_its_signers(scene: Scene) -> None:
 def test_a_swapped_envelope_is_noticed(scene: Scene) -> None:
     delivery, other = scene.delivered(scene.flag()), scene.flag()
     delivery.envelope = other.envelope
+    with pytest.raises(ReceiptError, match="another statement"):
+        scene.platform.verify_delivery(delivery)
+
+
+def test_a_replaced_envelope_with_a_valid_signature_is_noticed(scene: Scene) -> None:
+    """The very same words, signed anew by the sender: genuine, but not what was logged."""
+    scene.world.signers[MINISTRY].append(PrivateKeySigner.generate())
+    scene.look()
+    delivery = scene.delivered(scene.flag())
+    payload = parse_envelope(delivery.envelope).payload
+    delivery.envelope = encode_envelope(dsse.sign(payload, [scene.world.signers[MINISTRY][1]]))
     with pytest.raises(ReceiptError, match="another statement"):
         scene.platform.verify_delivery(delivery)
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from panji.cli.output import Output
-from panji.errors import ConfigError, InputError, RefusedError, TransportError, VerificationError
+from panji.errors import ConfigError, InputError, LogForkError, RefusedError, TransportError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,7 @@ _USAGE: type[Any] = typer.BadParameter.__mro__[1]  # the error of all wrong usag
 
 FAILURES: tuple[tuple[type[Any], Failure], ...] = (
     (RefusedError, Failure(Exit.REFUSED, "REFUSED")),
+    (LogForkError, Failure(Exit.VERIFICATION, "LOG_FORKED")),
     (VerificationError, Failure(Exit.VERIFICATION, "VERIFICATION_FAILED")),
     (TransportError, Failure(Exit.TRANSPORT, "TRANSPORT_FAILED", retryable=True)),
     (ConfigError, Failure(Exit.CONFIG, "CONFIG_INVALID")),
@@ -86,6 +87,8 @@ def describe(error: Exception) -> tuple[Exit, dict[str, Any]]:
         message = f"{type(error).__name__}: {message}"
     fields = [{"field": one.field, "description": one.description} for one in violations]
     record = {"reason": reason, "message": message, "violations": fields, "retryable": retryable}
+    if isinstance(error, LogForkError):
+        record |= {"kind": error.kind.value, "evidence": str(error.saved)}
     return failure.exit, {"error": record}
 
 

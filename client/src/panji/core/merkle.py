@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from panji.errors import InputError, ProofError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HASH_SIZE = 32
 """Bytes of a hash."""
@@ -165,7 +165,7 @@ def inclusion_proof(
     Raises:
         InputError: The tree has no such leaf.
     """
-    return _hash_ranges(_inclusion_ranges(index, size), get)
+    return _hash_ranges([_inclusion_ranges(index, size)], get)[0]
 
 
 def consistency_proof(
@@ -183,7 +183,23 @@ def consistency_proof(
     Raises:
         InputError: Not ``0 <= size1 <= size2``.
     """
-    return _hash_ranges(_consistency_ranges(size1, size2), get)
+    return consistency_proofs([size1], size2, get)[0]
+
+
+def consistency_proofs(
+    sizes1: Sequence[int], size2: int, get: Callable[[Sequence[Position]], Mapping[Position, bytes]]
+) -> list[tuple[bytes, ...]]:
+    """Prove of several trees that they are prefixes of one, as :func:`consistency_proof`, with one look into storage.
+
+    Args:
+        sizes1: The smaller sizes, in any order.
+        size2: The larger size.
+        get: As for :func:`inclusion_proof`.
+
+    Raises:
+        InputError: Not all are ``0 <= size1 <= size2``.
+    """
+    return _hash_ranges([_consistency_ranges(size1, size2) for size1 in sizes1], get)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
@@ -339,8 +355,10 @@ def _consistency_ranges(size1: int, size2: int) -> list[tuple[int, int]]:
 
 
 def _hash_ranges(
-    ranges: Iterable[tuple[int, int]], get: Callable[[Sequence[Position]], Mapping[Position, bytes]]
-) -> tuple[bytes, ...]:
-    covers = [_cover(start, end) for start, end in ranges]
-    stored = get([position for cover in covers for position in cover])
-    return tuple(_join([stored[position] for position in cover]) for cover in covers)
+    proofs: Sequence[Sequence[tuple[int, int]]], get: Callable[[Sequence[Position]], Mapping[Position, bytes]]
+) -> list[tuple[bytes, ...]]:
+    """Give for each proof the root of each of its ranges of leaves. Proofs in one tree share most of them."""
+    covers = {(start, end): _cover(start, end) for ranges in proofs for start, end in ranges}
+    stored = get(list({position for cover in covers.values() for position in cover}))
+    roots = {wanted: _join([stored[position] for position in cover]) for wanted, cover in covers.items()}
+    return [tuple(roots[wanted] for wanted in ranges) for ranges in proofs]

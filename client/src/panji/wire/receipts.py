@@ -34,14 +34,17 @@ def receipt_from_message(message: receipt_pb2.Receipt) -> Receipt:
     """Returns the receipt that a message says. Nothing is verified by this.
 
     Raises:
-        MalformedError: The time of receipt is out of range.
+        MalformedError: The time of receipt is out of range, or finer than the log's entries have it.
     """
+    received_at = to_datetime(message.received_at)
+    if message.received_at.nanos % 1000:
+        raise MalformedError("a time of receipt is in whole microseconds")
     return Receipt(
         digest=message.digest,
         kind=message.kind,
         recipient=message.recipient,
         sequence=message.sequence,
-        received_at=to_datetime(message.received_at),
+        received_at=received_at,
         salt=message.salt,
         index=message.index,
         proof=tuple(message.proof),

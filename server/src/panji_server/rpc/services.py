@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from panji.core import merkle
 from panji.core.vocabulary import Kind
-from panji.errors import Reason, RefusedError
+from panji.errors import Reason, RefusedError, Violation
 from panji.v1 import (
     flag_service_pb2,
     flag_service_pb2_grpc,
@@ -17,13 +17,18 @@ from panji.v1 import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from panji_server.exchange import Exchange
     from panji_server.rpc.submission import Submission
+    from panji_server.storage.base import Storage
 
 BY_AUTHORITIES = frozenset({Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE})
 """What SubmitFlags takes."""
 BY_PLATFORMS = frozenset({Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE})
 """What SubmitResponses takes."""
+_PROOFS_AT_ONCE = 1000
+"""Proofs of one GetConsistencyProofs at most."""
 
 
 class FlagService(flag_service_pb2_grpc.FlagServiceServicer):
@@ -99,7 +104,7 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
 
     async def GetInclusionProof(self, request: Any, context: Any) -> log_service_pb2.GetInclusionProofResponse:
         """Returns the proof that an entry is in the tree of a size."""
-        size = await self._size(request.size)
+        size = await self._exchange.read(_tree, self._exchange.storage, request.size)
         if request.index >= size:
             raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the tree of this size has no such entry")
         storage = self._exchange.storage
@@ -113,15 +118,35 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
 
     async def GetConsistencyProof(self, request: Any, context: Any) -> log_service_pb2.GetConsistencyProofResponse:
         """Returns the proof that one tree is a prefix of another."""
-        size = await self._size(request.new_size)
-        if request.old_size > size:
-            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the older size is the larger one")
-        storage = self._exchange.storage
-        proof = await self._exchange.read(merkle.consistency_proof, request.old_size, size, storage.nodes)
+        (proof,), size = await self._consistency([request.old_size], request.new_size)
         return log_service_pb2.GetConsistencyProofResponse(proof=proof, new_size=size)
 
-    async def _size(self, wanted: int) -> int:
-        size = (await self._exchange.read(self._exchange.storage.current_head)).frontier.size
-        if wanted > size:
-            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large", metadata={"size": str(size)})
-        return wanted or size
+    async def GetConsistencyProofs(self, request: Any, context: Any) -> log_service_pb2.GetConsistencyProofsResponse:
+        """Returns the proofs that several trees are prefixes of another."""
+        if not 1 <= len(request.old_sizes) <= _PROOFS_AT_ONCE:
+            violations = [Violation("old_sizes", f"has 1 to {_PROOFS_AT_ONCE} sizes")]
+            raise RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=violations)
+        proofs, size = await self._consistency(request.old_sizes, request.new_size)
+        return log_service_pb2.GetConsistencyProofsResponse(
+            proofs=[log_service_pb2.ConsistencyProof(hashes=proof) for proof in proofs], new_size=size
+        )
+
+    async def _consistency(self, old_sizes: Sequence[int], new_size: int) -> tuple[list[tuple[bytes, ...]], int]:
+        storage = self._exchange.storage
+
+        def prove() -> tuple[list[tuple[bytes, ...]], int]:
+            size = _tree(storage, new_size)
+            if max(old_sizes) > size:
+                raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "an older size is the larger one")
+            return merkle.consistency_proofs(old_sizes, size, storage.nodes), size
+
+        # In one go: clients ask for this with almost every answer that they get.
+        return await self._exchange.read(prove)
+
+
+def _tree(storage: Storage, wanted: int) -> int:
+    """The size of the tree that is asked for."""
+    size = storage.current_head().frontier.size
+    if wanted > size:
+        raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large", metadata={"size": str(size)})
+    return wanted or size

@@ -65,6 +65,7 @@ class Exchange:
         log_key = PrivateKeySigner.from_pem((made.directory / "exchange/keys/log.pem").read_bytes())
         self._signer = NoteSigner(made.origin, log_key)
         self._frontier = merkle.Frontier(0)
+        self._nodes: dict[tuple[int, int], bytes] = {}
         self._by_id: dict[str, tuple[bytes, Receipt]] = {}
         self.feeds: dict[str, list[tuple[bytes, Receipt]]] = defaultdict(list)
         self._cases: dict[str, Case] = {}
@@ -105,6 +106,7 @@ class Exchange:
         extension = self._frontier.extend([merkle.leaf_hash(entry.encode())])
         index = self.size
         self._frontier = extension.frontier
+        self._nodes |= {(level, at): value for level, at, value in extension.nodes}
         self.checkpoint = sign_checkpoint(
             Checkpoint(self._signer.verifier.name, self.size, extension.root()), self._signer
         )
@@ -140,8 +142,9 @@ class Exchange:
                 return response(cases=[self._case(caller, one.id) for one in reversed(wanted)])
             case "GetCheckpoint":
                 return response(checkpoint=self.checkpoint)
-            case "GetConsistencyProof":
-                return response()
+            case "GetConsistencyProofs":
+                proofs = merkle.consistency_proofs(request.old_sizes, request.new_size, lambda _: self._nodes)
+                return response(proofs=[{"hashes": proof} for proof in proofs])
             case _:
                 return response(receipt=receipt_to_message(self.accept(request.envelope)))
 

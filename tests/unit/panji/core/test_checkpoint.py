@@ -53,6 +53,29 @@ def test_a_signed_text_that_is_no_checkpoint_is_refused() -> None:
         open_checkpoint(LOG.sign("hello\n"), LOG.verifier)
 
 
+def test_a_witnesss_line_or_an_unknown_one_is_no_harm_to_a_checkpoint() -> None:
+    signed = sign_checkpoint(HEAD, LOG)
+    for name in ("witness.example", LOG.verifier.name):
+        stranger = sign_checkpoint(HEAD, NoteSigner(name, PrivateKeySigner.generate())).rpartition("\n\n")[2]
+        assert open_checkpoint(signed + stranger, LOG.verifier) == HEAD
+
+
+def test_a_bad_line_of_the_logs_own_key_makes_a_checkpoint_none_even_beside_a_good_one() -> None:
+    other = sign_checkpoint(Checkpoint(HEAD.origin, 2, ROOT), LOG).rpartition("\n\n")[2]
+    with pytest.raises(NoteError, match="not over this text"):
+        open_checkpoint(sign_checkpoint(HEAD, LOG) + other, LOG.verifier)
+
+
+@pytest.mark.parametrize("bits", [0x01, 0x20, 0x80])
+def test_every_flipped_byte_of_a_stored_checkpoint_is_refused(bits: int) -> None:
+    stored = sign_checkpoint(HEAD, LOG).encode()
+    for position in range(len(stored)):
+        flipped = stored[:position] + bytes([stored[position] ^ bits]) + stored[position + 1 :]
+        # latin-1 gives every byte a character, so that the forgery reaches the parser whatever it is
+        with pytest.raises(NoteError):
+            open_checkpoint(flipped.decode("latin-1"), LOG.verifier)
+
+
 @pytest.mark.parametrize(
     "size",
     ["", "00", "01", "+1", "-1", " 1", "1 ", "0x1", "1_0", "1.0", "\u0661", "²", str(MAX_SIZE + 1), "9" * 5000],

@@ -252,6 +252,61 @@ def test_a_consistency_proof_too_long_or_too_short_is_refused(sizes: tuple[int, 
             merkle.verify_consistency(first, second, wrong, ROOTS[first], ROOTS[second])
 
 
+def _orders(proof: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+    """The proof with any two neighbours swapped, and backwards."""
+    swapped = [(*proof[:at], proof[at + 1], proof[at], *proof[at + 2 :]) for at in range(len(proof) - 1)]
+    return [one for one in (*swapped, proof[::-1]) if one != proof]
+
+
+def test_reordered_proofs_are_refused() -> None:
+    reordered = _orders(tree(13).inclusion_proof(5))
+    assert len(reordered) >= 3
+    for wrong in reordered:
+        with pytest.raises(ProofError):
+            merkle.verify_inclusion(LEAVES[5], 5, 13, wrong, ROOTS[13])
+    reordered = _orders(merkle.consistency_proof(7, 13, STORE.get))
+    assert len(reordered) >= 3
+    for wrong in reordered:
+        with pytest.raises(ProofError):
+            merkle.verify_consistency(7, 13, wrong, ROOTS[7], ROOTS[13])
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 33, 64])
+def test_a_leaf_hash_of_the_wrong_length_is_refused(length: int) -> None:
+    with pytest.raises(ProofError, match="32 bytes"):
+        merkle.verify_inclusion(bytes(length), 5, 13, tree(13).inclusion_proof(5), ROOTS[13])
+
+
+def test_the_empty_tree_holds_no_leaf() -> None:
+    with pytest.raises(ProofError, match="no leaf 0"):
+        merkle.verify_inclusion(LEAVES[0], 0, 0, [], EMPTY_ROOT)
+
+
+def test_every_flipped_byte_of_a_stored_proof_is_refused() -> None:
+    inclusion, consistency = tree(13).inclusion_proof(5), merkle.consistency_proof(7, 13, STORE.get)
+    for at in range(len(inclusion) * 32):
+        with pytest.raises(ProofError):
+            merkle.verify_inclusion(LEAVES[5], 5, 13, _flipped(inclusion, at), ROOTS[13])
+    for at in range(len(consistency) * 32):
+        with pytest.raises(ProofError):
+            merkle.verify_consistency(7, 13, _flipped(consistency, at), ROOTS[7], ROOTS[13])
+
+
+def _flipped(proof: tuple[bytes, ...], at: int) -> list[bytes]:
+    data = bytearray(b"".join(proof))
+    data[at] ^= 1
+    return [bytes(data[start : start + 32]) for start in range(0, len(data), 32)]
+
+
+def test_several_trees_are_proved_prefixes_of_one_with_one_look_into_storage() -> None:
+    store = Store()
+    proofs = merkle.consistency_proofs([13, 1, 7, 0, 7], 13, store.get)
+    assert store.calls == 1
+    assert proofs == [merkle.consistency_proof(size, 13, STORE.get) for size in (13, 1, 7, 0, 7)]
+    with pytest.raises(InputError, match="does not go"):
+        merkle.consistency_proofs([7, 14], 13, store.get)
+
+
 def test_a_consistency_proof_holds_between_its_own_sizes_only() -> None:
     """The roots are right both times; what is claimed wrongly is the second size."""
     to_four = merkle.consistency_proof(3, 4, STORE.get)

@@ -108,6 +108,22 @@ def test_a_digest_of_another_length_is_refused_even_if_both_sides_have_it() -> N
         receipt.verify(replace(MINE, digest=b""), b"", LOG.verifier)
 
 
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_head_too_small_to_hold_the_statement_is_refused(size: int) -> None:
+    """Genuinely signed, both of them; the empty log holds nothing."""
+    root = Frontier(0).root() if size == 0 else MINE.digest
+    small = sign_checkpoint(Checkpoint(LOG.verifier.name, size, root), LOG)
+    with pytest.raises(ProofError, match=f"a tree of {size} leaves has no leaf 5"):
+        receipt.verify(replace(MINE, checkpoint=small), MINE.digest, LOG.verifier)
+
+
+def test_a_head_of_another_origin_by_the_same_key_proves_nothing_here() -> None:
+    head = open_checkpoint(MINE.checkpoint, LOG.verifier)
+    elsewhere = sign_checkpoint(replace(head, origin="other.example/log"), LOG)
+    with pytest.raises(NoteError, match="another log"):
+        receipt.verify(replace(MINE, checkpoint=elsewhere), MINE.digest, LOG.verifier)
+
+
 @given(st.data())
 def test_every_flipped_bit_of_a_receipt_is_refused(data: st.DataObject) -> None:
     def flip(value: bytes) -> bytes:

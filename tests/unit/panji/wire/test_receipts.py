@@ -79,6 +79,14 @@ def test_a_receipt_of_no_time_is_malformed() -> None:
         parse_receipt(message.SerializeToString())
 
 
+def test_a_time_of_receipt_finer_than_the_logs_is_malformed() -> None:
+    """Cut off in silence, it would be a part of a receipt that anyone may change."""
+    message = receipt_to_message(RECEIPT)
+    message.received_at.nanos += 1
+    with pytest.raises(MalformedError, match="whole microseconds"):
+        parse_receipt(message.SerializeToString())
+
+
 @given(st.binary())
 def test_any_bytes_at_all_are_a_receipt_or_malformed(data: bytes) -> None:
     try:
