@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
+    from panji.core.tiles import Tile
     from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
     from panji.profile import Profile
 
@@ -313,6 +314,14 @@ class Client:
         """Returns a verified proof that the tree of one checkpoint is a prefix of that of another."""
         return self._run(self._operations.consistency_proof(old, new))
 
+    def signed_checkpoint(self) -> str:
+        """Returns the newest signed head as the exchange gives it, **not verified**; empty while the log is."""
+        return self._run(self._operations.signed_checkpoint())
+
+    def tile(self, tile: Tile) -> bytes:
+        """Returns a tile of the log, or a bundle of entries, **not verified**: :mod:`panji.core.audit` does that."""
+        return self._run(self._operations.tile(tile))
+
     # Carrying out.
 
     def _run(self, steps: Steps[_T]) -> _T:
@@ -562,6 +571,14 @@ class AsyncClient:
     async def consistency_proof(self, old: Checkpoint, new: Checkpoint) -> tuple[bytes, ...]:
         """As :meth:`Client.consistency_proof`."""
         return await self._run(self._operations.consistency_proof(old, new))
+
+    async def signed_checkpoint(self) -> str:
+        """As :meth:`Client.signed_checkpoint`."""
+        return await self._run(self._operations.signed_checkpoint())
+
+    async def tile(self, tile: Tile) -> bytes:
+        """As :meth:`Client.tile`."""
+        return await self._run(self._operations.tile(tile))
 
     # Carrying out.
 

@@ -270,6 +270,14 @@ class DeliveryError(VerificationError):
     """A delivered statement is not what the feed may contain: wrong recipient, order, sender or exchange."""
 
 
+class AuditError(VerificationError):
+    """A log is not what its signed head says. ``where`` names the first tile, bundle or entry that shows it."""
+
+    def __init__(self, where: str, message: str) -> None:
+        self.where = where
+        super().__init__(f"{where} {message}")
+
+
 class RefusedError(PanjiError):
     """The exchange refused. Raised by the exchange's own rules, and again by the client at the wire's other end."""
 
