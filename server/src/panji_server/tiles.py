@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from panji_server.storage.base import Storage
 
 
-def published_checkpoint(storage: Storage) -> str:
-    """Returns the signed checkpoint that the log is published under: the newest. Empty while the log is."""
+def newest_checkpoint(storage: Storage) -> str:
+    """Returns the newest signed checkpoint, empty while the log is."""
     size = storage.current_head().frontier.size
     return storage.checkpoints([size]).get(size, "")
+
+
+def published_checkpoint(storage: Storage) -> str:
+    """Returns the signed checkpoint that the log is published under: the newest. Empty while the log is."""
+    return newest_checkpoint(storage)
 
 
 def read(storage: Storage, tile: Tile) -> bytes | None:

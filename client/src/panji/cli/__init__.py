@@ -9,6 +9,7 @@ from panji.cli.boundary import EXIT_CODES, CommandLine
 from panji.cli.cases import add_to as add_cases
 from panji.cli.flags import add_to as add_flags
 from panji.cli.importing import add_to as add_importing
+from panji.cli.log import add_to as add_log
 from panji.cli.receipts import add_to as add_receipts
 from panji.cli.setup import add_to as add_setup
 
@@ -31,7 +32,7 @@ def _start(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-for add_to in (add_setup, add_flags, add_importing, add_answers, add_cases, add_receipts):
+for add_to in (add_setup, add_flags, add_importing, add_answers, add_cases, add_receipts, add_log):
     add_to(app)
 
 

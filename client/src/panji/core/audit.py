@@ -19,8 +19,8 @@ import heapq
 import hmac
 from abc import ABC, abstractmethod
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from panji.core import merkle, tiles
 from panji.core.checkpoint import Checkpoint, open_checkpoint
@@ -70,7 +70,7 @@ class Audited:
     """When that one was received; None where none was read."""
     last: datetime | None
     """When the last one was received."""
-    older: tuple[int, ...]
+    older: tuple[int, ...] = ()
     """Sizes of the older checkpoints that are prefixes of this log, in order."""
 
     @property
@@ -78,10 +78,23 @@ class Audited:
         """How many entries were read."""
         return self.checkpoint.size - self.start
 
+    def record(self) -> dict[str, Any]:
+        """Give what is proven as JSON has it: hashes in hex, times as RFC 3339."""
+        return {
+            "verified": True,
+            "origin": self.checkpoint.origin,
+            "size": self.checkpoint.size,
+            "root": self.checkpoint.root.hex(),
+            "entries": self.entries,
+            "first_received_at": None if self.first is None else _utc(self.first),
+            "last_received_at": None if self.last is None else _utc(self.last),
+            "older": list(self.older),
+        }
+
     def __str__(self) -> str:
         head = self.checkpoint
         span = "" if self.first is None or self.last is None else f", received {_utc(self.first)} to {_utc(self.last)}"
-        appended = f", only appended to since {', '.join(map(str, self.older))}" if self.older else ""
+        appended = f", and extend the older heads of {', '.join(map(str, self.older))}" if self.older else ""
         return (
             f"{head.origin}: {self.entries} of {head.size} entries lead to the signed root {head.root.hex()}"
             f"{span}{appended}"
@@ -97,7 +110,7 @@ class Auditor:
     """Takes a log's tiles in the order of :func:`panji.core.tiles.top_down` and checks each.
 
     Raises:
-        AuditError: An older checkpoint is of a larger log.
+        InputError: The log has no entry to start at.
     """
 
     checkpoint: Checkpoint
@@ -113,7 +126,8 @@ class Auditor:
     _full: dict[int, tuple[int, list[bytes]]] = field(default_factory=dict, init=False)
     """Index and hashes of the full tile of each level that the next bundle lies in."""
     _older: list[tuple[int, bytes]] = field(default_factory=list, init=False)
-    _proven: list[int] = field(default_factory=list, init=False)
+    _pieces: dict[Tile, tuple[bytes, ...]] = field(default_factory=dict, init=False)
+    """What the last older checkpoint took of the tiles above level 0; the next one mostly takes the same."""
     _first: datetime | None = field(default=None, init=False)
     _last: datetime | None = field(default=None, init=False)
 
@@ -127,7 +141,7 @@ class Auditor:
         """Hold the log to a head that it signed before; one of size 0 says nothing.
 
         Raises:
-            AuditError: That one is of a larger log, so this one was rolled back; or it was passed already.
+            AuditError: That one is of a larger log, so this one was rolled back.
             InputError: Entries below it were passed over or read already.
         """
         if older.size > self.checkpoint.size:
@@ -137,6 +151,14 @@ class Auditor:
         if 0 < older.size <= self.read and not (older.size == self.read == self.start):
             raise InputError(f"the entries below {older.size} were passed already")
         heapq.heappush(self._older, (older.size, older.root))
+
+    def expect_all(self, older: Iterable[Checkpoint]) -> tuple[int, ...]:
+        """Hold the log to several such heads; returns their sizes, in order, for :attr:`Audited.older`."""
+        sizes = set()
+        for one in older:
+            self.expect(one)
+            sizes.add(one.size)
+        return tuple(sorted(sizes - {0}))
 
     def wanted(self) -> Iterator[Tile]:
         """Name the tiles and bundles to take, in order."""
@@ -164,14 +186,14 @@ class Auditor:
         if not self.anchored or self.read < self.checkpoint.size:
             raise InputError(f"the audit ended at entry {self.read} of {self.checkpoint.size}")
         self._check_older(self.read)
-        return Audited(self.checkpoint, self.start, self._first, self._last, tuple(self._proven))
+        return Audited(self.checkpoint, self.start, self._first, self._last)
 
     def _take_edge(self, tile: Tile, hashes: list[bytes]) -> None:
         edge = self._edge | {tile.level: hashes}
         if len(edge) == len(tiles.edge(self.checkpoint.size)):
             # 1. The root follows from the edge alone: after this, no tile can be made up.
-            hashes = [one for level in sorted(edge, reverse=True) for one in _frontier(edge[level])]
-            if not hmac.compare_digest(Frontier(self.checkpoint.size, tuple(hashes)).root(), self.checkpoint.root):
+            roots = [one for level in sorted(edge, reverse=True) for one in tiles.frontier_of(edge[level])]
+            if not hmac.compare_digest(Frontier(self.checkpoint.size, tuple(roots)).root(), self.checkpoint.root):
                 raise AuditError("the right edge of the tree", "does not lead to the root that the log signed")
             self.anchored = True
         self._edge = edge
@@ -211,20 +233,20 @@ class Auditor:
             if not hmac.compare_digest(self._root(size), root):
                 raise AuditError(f"the checkpoint of {size} entries", "is of another history: the log was rewritten")
             heapq.heappop(self._older)
-            self._proven += [size] if size else []
 
     def _root(self, size: int) -> bytes:
         """The root of the tree of a size whose last entry lies below the tiles in hand."""
-        pieces = [self._hashes(tile.level, tile.index)[: tile.width] for tile in tiles.edge(size)]
-        return Frontier(size, tuple(one for piece in pieces for one in _frontier(piece))).root()
+        edge = tiles.edge(size)
+        self._pieces = {tile: self._pieces.get(tile) or self._piece(tile) for tile in edge if tile.level}
+        leaves = self._piece(edge[-1]) if edge and not edge[-1].level else ()
+        return Frontier(size, tuple(one for piece in self._pieces.values() for one in piece) + leaves).root()
+
+    def _piece(self, tile: Tile) -> tuple[bytes, ...]:
+        return tiles.frontier_of(self._hashes(tile.level, tile.index)[: tile.width])
 
     def _hashes(self, level: int, index: int) -> list[bytes]:
         number, hashes = self._full.get(level, (-1, []))
         return hashes if number == index else self._edge[level]
-
-
-def _frontier(hashes: list[bytes]) -> tuple[bytes, ...]:
-    return Frontier(0).extend(hashes).frontier.hashes
 
 
 def _one_by_one(reader: LogReader, wanted: Iterable[Tile]) -> Generator[tuple[Tile, bytes]]:
@@ -254,14 +276,13 @@ def audit(
         TransportError: No answer came.
     """
     auditor = Auditor(open_checkpoint(reader.checkpoint(), log))
-    for one in older:
-        auditor.expect(one)
+    sizes = auditor.expect_all(older)
     with closing(fetch(reader, auditor.wanted())) as found:
         for tile, data in found:
             auditor.take(tile, data)
             if tile.level == ENTRIES:
                 report(auditor.read, auditor.checkpoint.size)
-    return auditor.result()
+    return replace(auditor.result(), older=sizes)
 
 
 class Nodes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from panji.core import entry
-from panji.core.merkle import HASH_SIZE, Frontier
+from panji.core.merkle import HASH_SIZE, node_hash
 from panji.errors import AuditError, InputError
 
 if TYPE_CHECKING:
@@ -178,7 +178,20 @@ def node_of(position: Position, hashes: Sequence[bytes]) -> bytes:
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """Hash the nodes of a full tile, or of a power of two of them, into the subtree's root."""
-    return Frontier(0).extend(hashes).root()
+    row = list(hashes)
+    while len(row) > 1:
+        row = [node_hash(row[offset], row[offset + 1]) for offset in range(0, len(row), 2)]
+    return row[0]
+
+
+def frontier_of(hashes: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Hash the nodes of a partial tile into its complete subtrees, the largest first: its part of the frontier."""
+    roots, start = [], 0
+    for bit in reversed(range(len(hashes).bit_length())):
+        if len(hashes) >> bit & 1:
+            roots.append(root_of(hashes[start : start + (1 << bit)]))
+            start += 1 << bit
+    return tuple(roots)
 
 
 def split_hashes(tile: Tile, data: bytes) -> list[bytes]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,7 @@ class _Mirror(LogReader):
         checkpoint = open_checkpoint(signed, self._log)
         earlier = self._earlier()
         auditor = Auditor(checkpoint, min(earlier.size, checkpoint.size) if earlier else 0)
-        if earlier:
-            auditor.expect(earlier)
+        sizes = auditor.expect_all([earlier] if earlier else [])
         with closing(read_ahead(self, auditor.wanted())) as found:
             for tile, data in found:
                 self._write(auditor, tile, self._take(auditor, tile, data))
@@ -82,7 +82,7 @@ class _Mirror(LogReader):
         os.sync()  # the tiles before the checkpoint: a power cut must not leave one without the others
         self._put(CHECKPOINT, signed.encode())
         self._tidy(checkpoint.size, auditor.start)
-        return audited
+        return replace(audited, older=sizes)
 
     def _tidy(self, size: int, start: int) -> None:
         """Removes narrower tiles that became full. Whoever still asks for one cuts it from the full one."""
