@@ -155,8 +155,8 @@ class MemoryStorage(Storage):
         pass
 
     def forget(self, what: str) -> None:
-        """Loses the ``nodes`` of the tree, or the ``checkpoints``: damage."""
-        nothing: dict[str, Any] = {what: {}}
+        """Loses the ``nodes`` of the tree, the ``checkpoints`` or the ``rows``: damage."""
+        nothing: dict[str, Any] = {what: () if what == "rows" else {}}
         self._state = replace(self._state, **nothing)
 
     def _check(self) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import socket
 from contextlib import suppress
 from http import HTTPMethod, HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from panji.core.tiles import ENTRIES, MAX_PATH, Tile
 from panji.errors import ConfigError, InputError, RefusedError
@@ -80,6 +82,7 @@ class LogListener:
         self._runner = web.ServerRunner(
             _Server(
                 self._answer,
+                logger=_quiet(logging.getLogger(__name__)),
                 access_log=None,  # the events say what the exchange does; who reads a public log is nobody's business
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 lingering_time=_LINGER_SECONDS,
@@ -154,6 +157,16 @@ class _Server(web.Server):
         super().connection_made(handler, transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
+
+
+def _quiet(logger: logging.Logger) -> logging.Logger:
+    """A logger that tells of our defects, and not of what anyone on the internet may send."""
+    logger.addFilter(_is_a_defect)
+    return logger
+
+
+def _is_a_defect(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _plain(status: HTTPStatus) -> web.Response:
