@@ -161,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = json.dumps({"error": record}) if options.json else f"error: {error} [{reason}]"
         sys.stderr.write(f"{told}\n")
         return code
-    sys.stdout.write(f"{json.dumps({'type': 'audit'} | audited.record()) if options.json else audited}\n")
+    told = json.dumps({"type": "audit"} | audited.record()) if options.json else f"Verified: {audited}."
+    sys.stdout.write(f"{told}\n")
     return 0
 
 
