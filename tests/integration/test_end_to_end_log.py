@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,7 @@ from panji.logs.mirror import mirror
 from panji.logs.reading import read_ahead
 from panji.logs.web import WebReader
 from panji.profile import Profile
+from panji_server.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,27 +47,35 @@ BUNDLE = Tile(ENTRIES, 0)
 pytestmark = pytest.mark.xdist_group("log")  # one exchange, filled once
 
 
+@contextmanager
+def started(folder: Path, settings: str = "") -> Iterator[Running]:
+    """An exchange that anyone may read the log of."""
+    running = Running(World.create(folder, settings=f'\n[log_http]\nlisten = "127.0.0.1:0"\n{settings}'))
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+def url_of(exchange: Running) -> str:
+    return f"http://{exchange.wait_for('exchange.started')['log_http']}"
+
+
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An exchange that anyone may read the log of, with more statements than a tile has."""
-    folder = tmp_path_factory.mktemp("log") / "made"
-    world = World.create(folder, settings='\n[log_http]\nlisten = "127.0.0.1:0"\n')
-    running = Running(world)
-    try:
-        running.start()
-        voice = world.voices["kominfo"]
+    """One with more statements than a tile has, that nobody adds to."""
+    with started(tmp_path_factory.mktemp("log") / "made") as running:
+        voice = running.world.voices["kominfo"]
         for count in (3, FLAGS - 3):
             letters = [voice.says(a_flag(), "telegram") for _ in range(count)]
             results = running["kominfo"].call("SubmitFlags", envelopes=[one.envelope for one in letters]).results
             assert {one.WhichOneof("result") for one in results} == {"receipt"}
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
 def url(exchange: Running) -> str:
-    return f"http://{exchange.wait_for('exchange.started')['log_http']}"
+    return url_of(exchange)
 
 
 @pytest.fixture(scope="module")
@@ -205,16 +215,48 @@ def test_both_verifiers_reject_one_flipped_byte(
 # The program, as an auditor would run it who has the key and nothing else.
 
 
-def test_an_auditor_keeps_a_head_and_holds_the_grown_log_to_it(
-    exchange: Running, url: str, log: NoteVerifier, tmp_path: Path
-) -> None:
+def test_an_auditor_keeps_a_head_and_holds_the_grown_log_to_it(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    where = ("--url", url, "--log-key", log)
-    assert panji("log", "head", *where, "--out", kept).returncode == 0
-    older = open_checkpoint(kept.read_text(), log)
-    exchange["kominfo"].says(a_flag(), "telegram")
-    done = panji("log", "verify", *where, "--since", kept)
-    assert done.returncode == 0, done.stderr
-    assert f"extend the older heads of {older.size}" in done.stdout
-    with closing(WebReader(url)) as reader:
-        assert open_checkpoint(reader.checkpoint(), log).size == older.size + 1
+    with started(tmp_path / "made") as exchange:
+        log, url = exchange.world.log, url_of(exchange)
+        where = ("--url", url, "--log-key", log)
+        assert panji("log", "head", *where, "--out", kept).returncode == 0
+        older = open_checkpoint(kept.read_text(), log)
+        exchange["kominfo"].says(a_flag(), "telegram")
+        done = panji("log", "verify", *where, "--since", kept)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"and extend the older heads of {older.size}.\n")
+        assert exchange.terminate() == 0
+        with pytest.raises(urllib.error.URLError):  # the listener ends with the exchange
+            urllib.request.urlopen(f"{url}/checkpoint")  # noqa: S310 - as above
+
+
+HTTPS = 'certificate = "tls/exchange.pem"\nkey = "tls/exchange.key"\n'
+
+
+def test_over_https_a_renewed_certificate_is_told(tmp_path: Path) -> None:
+    with started(tmp_path / "made", HTTPS) as exchange:
+        tls = exchange.world.made.config.parent / "tls"
+        url, certificate = url_of(exchange).replace("http:", "https:"), (tls / "exchange.pem").read_bytes()
+
+        def read() -> int:
+            with WebReader(url, ca=tls / "ca.pem") as reader:
+                return audit(reader, exchange.world.log).entries
+
+        assert read() == 1
+        for renewed, event in ((b"half of it", "certificate.rejected"), (certificate, "certificate.changed")):
+            (tls / "exchange.pem").write_bytes(renewed)
+            since = exchange.mark()
+            assert read() == 1
+            exchange.wait_for(event, since=since)
+
+
+def test_a_certificate_that_cannot_be_used_is_found_by_the_check(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "made", settings=f'\n[log_http]\nlisten = "127.0.0.1:0"\n{HTTPS}')
+    config = str(world.made.config)
+    assert main(["--config", config, "--check"]) == 0
+    (world.made.config.parent / "other.key").write_text("no key")
+    world.made.config.write_text(
+        world.made.config.read_text().replace(HTTPS, HTTPS.replace("tls/exchange.key", "other.key"))
+    )
+    assert main(["--config", config, "--check"]) == 78

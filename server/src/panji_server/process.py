@@ -18,7 +18,7 @@ from panji_server.deadlines import Deadlines
 from panji_server.directory import DirectoryFile
 from panji_server.exchange import Exchange
 from panji_server.herald import Herald, operator_of
-from panji_server.http.log import LogListener
+from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
 from panji_server.record import DirectoryOnRecord
 from panji_server.rpc.server import Server, tls_credentials
@@ -88,6 +88,7 @@ class Process:
         self._on_record = DirectoryOnRecord(self._exchange, herald, operator, voice.public_key, _now)
         self._deadlines = Deadlines(self._exchange, herald, acknowledged=config.deadlines.acknowledged, clock=_now)
         tls_credentials(config)
+        tls_context(config.log_http)
 
     async def run(self) -> None:
         """Answers calls until a SIGTERM or SIGINT, and ends in order.

@@ -26,7 +26,7 @@ class Certificate:
 
     def __init__(self, certificate: Path, key: Path, report: Callable[[ConfigError | None], None]) -> None:
         self._files = (certificate, key)
-        self._report = report
+        self._told = report
         self._problem = ""
         self._seen = self._fingerprint()
         self.context = self._current = self._load()
@@ -40,11 +40,11 @@ class Certificate:
                 self._current = self._load()
             except ConfigError as error:
                 if str(error) != self._problem:  # once, not at every connection
-                    self._report(error)
+                    self._told(error)
                 self._problem = str(error)
             else:
                 self._seen, self._problem = found, ""
-                self._report(None)
+                self._told(None)
         connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:

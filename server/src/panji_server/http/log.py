@@ -50,6 +50,19 @@ _COMMON = {
 _ALLOWED = (HTTPMethod.GET, HTTPMethod.HEAD)
 
 
+def tls_context(
+    config: LogHTTP, report: Callable[[ConfigError | None], None] = lambda _: None
+) -> ssl.SSLContext | None:
+    """Returns the listener's side of TLS, None where it is plain HTTP.
+
+    Raises:
+        ConfigError: The certificate cannot be used.
+    """
+    if not (config.listen and config.certificate and config.key):
+        return None
+    return Certificate(config.certificate, config.key, report).context
+
+
 class LogListener:
     """Serves the log of an exchange.
 
@@ -73,10 +86,7 @@ class LogListener:
         """``host:port``; empty where nothing is listened on."""
         if not config.listen:
             return
-        if config.certificate and config.key:
-            self._tls: ssl.SSLContext | None = Certificate(config.certificate, config.key, report).context
-        else:
-            self._tls = None
+        self._tls = tls_context(config, report)
         self._socket = _bound(config.listen)
         self.address = f"{config.listen.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
         self._runner = web.ServerRunner(
