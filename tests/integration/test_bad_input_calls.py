@@ -305,6 +305,26 @@ def test_consistency_proofs_none_or_too_many_at_once(
     assert refusal.violations == {"old_sizes": "has 1 to 1000 sizes"}
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "reason", "field"),
+    [
+        pytest.param("GetTile", {"level": 64}, Reason.REQUEST_INVALID, "level", id="level 64"),
+        pytest.param("GetTile", {"width": 256}, Reason.REQUEST_INVALID, "width", id="the width of a full tile"),
+        pytest.param("GetEntryBundle", {"width": 257}, Reason.REQUEST_INVALID, "width", id="a width beyond"),
+        pytest.param("GetTile", {"level": 63}, Reason.TREE_SIZE_OUT_OF_RANGE, "", id="a level beyond the log"),
+        pytest.param("GetTile", {"index": 999}, Reason.TREE_SIZE_OUT_OF_RANGE, "", id="a tile beyond the log"),
+        pytest.param("GetTile", {"index": 2**64 - 1}, Reason.TREE_SIZE_OUT_OF_RANGE, "", id="beyond any log"),
+        pytest.param("GetEntryBundle", {"index": 2**63}, Reason.TREE_SIZE_OUT_OF_RANGE, "", id="beyond 63 bits"),
+        pytest.param("GetEntryBundle", {"index": 999}, Reason.TREE_SIZE_OUT_OF_RANGE, "", id="a bundle beyond the log"),
+    ],
+)
+def test_tile_that_the_log_does_not_have(
+    untouched: Untouched, method: str, fields: dict[str, int], reason: Reason, field: str
+) -> None:
+    refusal = untouched.refuses_call("kominfo", method, METHODS[method](**fields), reason)
+    assert set(refusal.violations) == ({field} if field else set())
+
+
 async def test_empty_log_has_no_checkpoint_and_no_entries(small_world: World) -> None:
     async with serving(small_world) as exchange:
         assert (await exchange.call("kominfo", "GetCheckpoint")).checkpoint == ""

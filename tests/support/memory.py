@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from panji.core.entry import Entry
 from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
 from panji_server.storage import codec
 from panji_server.storage.base import Append, CaseFilter, Commit, Fetched, Head, Known, Row, Storage, StorageError
@@ -71,6 +72,11 @@ class MemoryStorage(Storage):
     def rows(self, indexes: Collection[int]) -> list[Row]:
         wanted = set(indexes)
         return [row for row in self._state.rows if row.index in wanted]
+
+    def entries(self, first: int, count: int) -> list[Entry]:
+        self._check()
+        rows = [row for row in self._state.rows if first <= row.index < first + count]
+        return [Entry(row.kind, row.received_at, row.commitment) for row in rows]
 
     def find(self, identifier: str) -> Row | None:
         return next((row for row in self._state.rows if row.id == identifier), None)
@@ -152,8 +158,8 @@ class MemoryStorage(Storage):
         pass
 
     def forget(self, what: str) -> None:
-        """Loses the ``nodes`` of the tree, or the ``checkpoints``: damage."""
-        nothing: dict[str, Any] = {what: {}}
+        """Loses the ``nodes`` of the tree, the ``checkpoints`` or the ``rows``: damage."""
+        nothing: dict[str, Any] = {what: () if what == "rows" else {}}
         self._state = replace(self._state, **nothing)
 
     def _check(self) -> None:

@@ -8,29 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from panji.core import merkle
+from panji.core.audit import Nodes
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.note import NoteVerifier
+from panji.core.tiles import ENTRIES, Tile, join_entries, split_entries, split_hashes, top_down
 from panji.errors import NoteError
+from panji.logs.files import DirectoryReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SIZES = range(16)
-
-
-def read_bundle(data: bytes) -> list[bytes]:
-    """Entries of a C2SP tlog-tiles bundle: each after its length, two bytes big-endian."""
-    entries = []
-    while data:
-        size = int.from_bytes(data[:2])
-        entries.append(data[2 : 2 + size])
-        data = data[2 + size :]
-    return entries
-
-
-def read_tile(data: bytes) -> list[bytes]:
-    return [data[start : start + merkle.HASH_SIZE] for start in range(0, len(data), merkle.HASH_SIZE)]
 
 
 @pytest.fixture
@@ -64,14 +52,15 @@ def test_roots_recomputed_from_entry_bundles_and_hash_tiles_are_the_signed_ones(
 ) -> None:
     folder = vectors / "tlog-tiles"
     texts = json.loads((folder / "keys.json").read_text())["leaves"]
-    tiles = sorted((folder / "log" / "tile" / "0" / "000.p").iterdir())
-    bundles = sorted((folder / "log" / "tile" / "entries" / "000.p").iterdir())
-    assert (len(tiles), len(bundles)) == (15, 15)
-    for tile, bundle in zip(tiles, bundles, strict=True):
-        size = int(tile.name)
-        entries = read_bundle(bundle.read_bytes())
-        leaves = read_tile(tile.read_bytes())
+    reader = DirectoryReader(folder / "log")
+    assert len(list((folder / "log").glob("tile/*/000.p/*"))) == 30
+    for size in SIZES[1:]:
+        tile, bundle = Tile(0, 0, size), Tile(ENTRIES, 0, size)
+        assert list(top_down(size)) == [tile, bundle]
+        entries = split_entries(bundle, reader.tile(bundle))
+        leaves = split_hashes(tile, reader.tile(tile))
         assert entries == [text.encode() for text in texts[:size]]
+        assert join_entries(entries) == reader.tile(bundle)
         assert leaves == [merkle.leaf_hash(entry) for entry in entries]
         assert merkle.Frontier(0).extend(leaves).root() == checkpoints[size].root
 
@@ -79,12 +68,9 @@ def test_roots_recomputed_from_entry_bundles_and_hash_tiles_are_the_signed_ones(
 def test_our_proofs_connect_all_of_another_implementations_checkpoints(
     vectors: Path, checkpoints: list[Checkpoint]
 ) -> None:
-    leaves = read_tile((vectors / "tlog-tiles" / "log" / "tile" / "0" / "000.p" / "15").read_bytes())
-    stored = {(level, index): value for level, index, value in merkle.Frontier(0).extend(leaves).nodes}
-
-    def get(positions: Sequence[merkle.Position]) -> Mapping[merkle.Position, bytes]:
-        return {position: stored[position] for position in positions}
-
+    reader = DirectoryReader(vectors / "tlog-tiles" / "log")
+    leaves = split_hashes(Tile(0, 0, 15), reader.tile(Tile(0, 0, 15)))
+    get = Nodes(reader, 15)
     for new in checkpoints:
         for old in checkpoints[: new.size + 1]:
             proof = merkle.consistency_proof(old.size, new.size, get)

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
+    from panji.core.tiles import Tile
     from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
     from panji.errors import LogForkError
     from panji.profile import Profile
@@ -331,6 +332,14 @@ class Client:
         """
         self._run(self._operations.resolve_fork())
 
+    def signed_checkpoint(self) -> str:
+        """Returns the newest signed head as the exchange gives it, **not verified**; empty while the log is."""
+        return self._run(self._operations.signed_checkpoint())
+
+    def tile(self, tile: Tile) -> bytes:
+        """Returns a tile of the log, or a bundle of entries, **not verified**: :mod:`panji.core.audit` does that."""
+        return self._run(self._operations.tile(tile))
+
     # Carrying out.
 
     def _run(self, steps: Steps[_T]) -> _T:
@@ -596,6 +605,14 @@ class AsyncClient:
     async def resolve_fork(self) -> None:
         """As :meth:`Client.resolve_fork`."""
         await self._run(self._operations.resolve_fork())
+
+    async def signed_checkpoint(self) -> str:
+        """As :meth:`Client.signed_checkpoint`."""
+        return await self._run(self._operations.signed_checkpoint())
+
+    async def tile(self, tile: Tile) -> bytes:
+        """As :meth:`Client.tile`."""
+        return await self._run(self._operations.tile(tile))
 
     # Carrying out.
 

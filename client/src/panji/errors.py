@@ -276,6 +276,14 @@ class DeliveryError(VerificationError):
     """A delivered statement is not what the feed may contain: wrong recipient, order, sender or exchange."""
 
 
+class AuditError(VerificationError):
+    """A log is not what its signed head says. ``where`` names the first tile, bundle or entry that shows it."""
+
+    def __init__(self, where: str, message: str) -> None:
+        self.where = where
+        super().__init__(f"{where} {message}")
+
+
 class ForkKind(StrEnum):
     """How a log has contradicted itself."""
 

@@ -22,6 +22,7 @@ from panji.core.checkpoint import Checkpoint
 from panji.core.directory import parse_directory
 from panji.core.envelope import digest
 from panji.core.keys import PrivateKeySigner
+from panji.core.tiles import ENTRIES
 from panji.core.vocabulary import CaseState, Category, Kind, Role
 from panji.errors import (
     ConfigError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from panji.core.directory import Directory
     from panji.core.statements import Body
+    from panji.core.tiles import Tile
     from panji.profile import Profile
 
 _T = TypeVar("_T")
@@ -419,6 +421,22 @@ class Operations:
     def save_fork(self, found: LogForkError) -> LogForkError:
         """Saves evidence; returns the error that names its file."""
         return self._forks.save(found, self._clock())
+
+    def signed_checkpoint(self) -> Steps[str]:
+        """Fetches the newest signed head as it is; empty while the log is."""
+        response = yield from self._call(Rpc("GetCheckpoint", log_service_pb2.GetCheckpointRequest()))
+        return str(response.checkpoint)
+
+    def tile(self, tile: Tile) -> Steps[bytes]:
+        """Fetches a tile of hashes, or a bundle of entries."""
+        width = tile.width if tile.partial else 0
+        if tile.level == ENTRIES:
+            rpc = Rpc("GetEntryBundle", log_service_pb2.GetEntryBundleRequest(index=tile.index, width=width))
+        else:
+            request = log_service_pb2.GetTileRequest(level=tile.level, index=tile.index, width=width)
+            rpc = Rpc("GetTile", request)
+        response = yield from self._call(rpc)
+        return bytes(response.data)
 
     # Underneath.
 

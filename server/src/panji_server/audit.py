@@ -59,7 +59,8 @@ FIELDS: Mapping[str, str] = {
     "deliveries": "Statements sent on the stream.",
     "last_sequence": "Sequence of the last statement sent on the stream, or the cursor that it began from.",
     "version": "Version of panji-server.",
-    "listen": "Address that the exchange listens on.",
+    "listen": "Address that the exchange, or its HTTP listener, listens on.",
+    "log_http": "Address on which anyone may read the log over HTTP, or empty.",
     "origin": "Origin of the log.",
     "log_key": "Verifier key of the log.",
     "size": "Size of the log.",
@@ -92,7 +93,7 @@ EVENTS: Mapping[str, Event] = {
     "exchange.started": Event(
         "info",
         "The exchange answers calls.",
-        ("version", "listen", "origin", "log_key", "size", "root", "checked", "organisations"),
+        ("version", "listen", "log_http", "origin", "log_key", "size", "root", "checked", "organisations"),
     ),
     "exchange.stopping": Event("info", "The exchange was told to stop and takes no new calls.", ("signal",)),
     "exchange.stopped": Event("info", "The exchange has ended in order.", ("size",)),

@@ -10,9 +10,9 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict, SettingsError
 
 from panji.core import form
@@ -30,6 +30,10 @@ def _address(value: str) -> str:
     if not _LISTEN.fullmatch(value) or int(value.rpartition(":")[2]) > 65535:  # noqa: PLR2004 - ports have 16 bits
         raise ValueError("must be host:port")
     return value
+
+
+def _address_or_none(value: str) -> str:
+    return _address(value) if value else value
 
 
 def _origin(value: str) -> str:
@@ -81,6 +85,25 @@ class Deadlines(BaseModel):
     """From the receipt of a flag to the platform's first answer; seconds, or ISO 8601."""
 
 
+class LogHTTP(BaseModel):
+    """Where anyone may read the log over HTTP; see docs/log.md."""
+
+    model_config = _FROZEN
+
+    listen: Annotated[str, AfterValidator(_address_or_none)] = ""
+    """Address to listen on, ``host:port``; nowhere when empty."""
+    certificate: FilePath | None = None
+    """PEM, the chain included, for HTTPS; read again when it changes. Without one it is HTTP."""
+    key: FilePath | None = None
+    """PEM, of the certificate."""
+
+    @model_validator(mode="after")
+    def _is_a_pair(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
 class Audit(BaseModel):
     """Where audit events go."""
 
@@ -120,6 +143,8 @@ class Config(BaseSettings):
     """Limits."""
     deadlines: Deadlines = Deadlines()
     """Deadlines."""
+    log_http: LogHTTP = LogHTTP()
+    """The log for anyone, over HTTP."""
     audit: Audit = Audit()
     """Audit events."""
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0

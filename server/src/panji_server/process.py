@@ -19,6 +19,7 @@ from panji_server.deadlines import Deadlines
 from panji_server.directory import DirectoryFile
 from panji_server.exchange import Exchange
 from panji_server.herald import Herald, operator_of
+from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
 from panji_server.record import DirectoryOnRecord
 from panji_server.rpc.server import Server, tls_credentials
@@ -97,15 +98,17 @@ class Process:
             on_unstated=self._deadline_unstated,
         )
         tls_credentials(config)
+        tls_context(config.log_http)
 
     async def run(self) -> None:
         """Answers calls until a SIGTERM or SIGINT, and ends in order.
 
         Raises:
-            ConfigError: The address is taken.
+            ConfigError: An address is taken, or the listener's certificate cannot be used.
             StorageError: The storage failed: nothing more is promised, and the process must end.
         """
         server = self._bind()
+        listener = LogListener(self._config.log_http, self._exchange, self._certificate_looked_at)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told, number)
         # What there is by now stays, and a statement's values go as they come, without cycles. Python by itself would
@@ -118,7 +121,8 @@ class Process:
         except RefusedError as refusal:
             raise StorageError(f"the directory could not be put on record: {refusal}") from refusal
         await server.start()
-        self._started(server.port)
+        await listener.start()
+        self._started(server.port, listener.address)
         following = [
             self._follow(self._directory.follow()),
             self._follow(self._deadlines.follow()),
@@ -129,7 +133,7 @@ class Process:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         if not self._failed:
-            await self._end(server)
+            await self._end(server, listener)
         if self._failed:
             # Fail closed: whoever waits was told to retry, and nothing more is promised. The audit at start finds out
             # what of the last commit the disk has.
@@ -144,9 +148,10 @@ class Process:
         except RuntimeError as error:
             raise ConfigError("listen", f"cannot listen on {self._config.listen}: {error}") from error
 
-    async def _end(self, server: Server) -> None:
+    async def _end(self, server: Server, listener: LogListener) -> None:
         self._report("exchange.stopping", signal=self._signals[0])
         await server.drain()
+        await listener.stop()
         ending = asyncio.create_task(server.stop(self._config.grace_seconds))
         await self._exchange.stop()
         await ending
@@ -182,14 +187,21 @@ class Process:
         )
         self._exchange.nudge()
 
+    def _certificate_looked_at(self, problem: ConfigError | None) -> None:
+        if problem is None:
+            self._report("certificate.changed", listen=self._config.log_http.listen)
+        else:
+            self._report("certificate.rejected", error=str(problem))
+
     # What it tells.
 
-    def _started(self, port: int) -> None:
+    def _started(self, port: int, log_http: str) -> None:
         config, checkpoint = self._config, self._checkpoint
         self._report(
             "exchange.started",
             version=__version__,
             listen=f"{config.listen.rpartition(':')[0]}:{port}",
+            log_http=log_http,
             origin=config.origin,
             log_key=str(self._signer.verifier),
             size=checkpoint.size if checkpoint else 0,

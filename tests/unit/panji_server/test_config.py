@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from panji.errors import ConfigError
-from panji_server.config import TLS, Audit, Config, Limits, load
+from panji_server.config import TLS, Audit, Config, Limits, LogHTTP, load
 
 FILES = ("directory.toml", "log.pem", "statements.pem", "exchange.pem", "exchange.key", "ca.pem")
 WHOLE: dict[str, Any] = {
@@ -31,6 +31,9 @@ WHOLE: dict[str, Any] = {
     "limits.issued_before": 60,
     "limits.issued_after": "PT30S",
     "deadlines.acknowledged": "PT4H",
+    "log_http.listen": "127.0.0.1:8080",
+    "log_http.certificate": "exchange.pem",
+    "log_http.key": "exchange.key",
     "audit.path": "audit.jsonl",
 }
 """Every key there is."""
@@ -83,6 +86,9 @@ def test_every_key_is_read_and_relative_paths_are_the_files(home: Path) -> None:
     assert (config.limits.issued_before, config.limits.issued_after) == (timedelta(minutes=1), timedelta(seconds=30))
     assert config.statement_key == home / "statements.pem"
     assert config.deadlines.acknowledged == timedelta(hours=4)
+    assert config.log_http == LogHTTP(
+        listen="127.0.0.1:8080", certificate=home / "exchange.pem", key=home / "exchange.key"
+    )
     assert config.audit.path == str(home / "audit.jsonl")
     assert config.grace_seconds == 1.5
 
@@ -104,6 +110,12 @@ def test_the_required_keys_suffice(home: Path) -> None:
     assert config.limits.envelope_bytes == 260 * 1024
     assert config.limits.issued_before == timedelta(hours=24)
     assert config.deadlines.acknowledged == timedelta(hours=24)
+
+
+@pytest.mark.parametrize("missing", ["certificate", "key"])
+def test_a_certificate_and_its_key_go_together(home: Path, missing: str) -> None:
+    error = refused(written(home, {key: WHOLE[key] for key in WHOLE if key != f"log_http.{missing}"}))
+    assert (error.key, "go together" in str(error)) == ("log_http", True)
 
 
 def test_an_absolute_path_stays_and_a_dash_is_standard_output(home: Path) -> None:
@@ -136,6 +148,9 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
     ("key", "values"),
     {
         "origin": ["", "two words", "a+b", "line\\nbreak", "bell\\u0007", "x" * 201, 7],
+        "log_http.listen": ["localhost", ":8080", 7],
+        "log_http.certificate": ["nowhere.pem"],
+        "log_http.key": ["."],
         "listen": ["", "localhost", "localhost:", ":7443", "localhost:65536", "localhost:seven", "[::1:7443", 7443,
                    "localhost:٧٤٤٣"],
         "database": [7],

@@ -10,6 +10,7 @@ from panji.cli.cases import add_to as add_cases
 from panji.cli.flags import add_to as add_flags
 from panji.cli.forks import add_to as add_forks
 from panji.cli.importing import add_to as add_importing
+from panji.cli.log import add_to as add_log
 from panji.cli.receipts import add_to as add_receipts
 from panji.cli.setup import add_to as add_setup
 
@@ -32,7 +33,16 @@ def _start(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-for add_to in (add_setup, add_flags, add_importing, add_answers, add_cases, add_receipts, add_forks):
+for add_to in (
+    add_setup,
+    add_flags,
+    add_importing,
+    add_answers,
+    add_cases,
+    add_receipts,
+    add_log,
+    add_forks,
+):
     add_to(app)
 
 

@@ -23,6 +23,8 @@ from panji.errors import InputError, ReceiptError
 
 SALT_SIZE = 16
 """Bytes of the salt of a commitment; fresh randomness for each entry."""
+MAX_SIZE = 153
+"""Bytes of the longest entry."""
 
 _HEADER = "panji.entry.v1"
 _HASH_SIZE = 32

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from panji.core import merkle
+from panji.core.checkpoint import MAX_SIZE
+from panji.core.tiles import ENTRIES, MAX_LEVEL, WIDTH, Tile
 from panji.core.vocabulary import Kind
 from panji.errors import Reason, RefusedError, Violation
 from panji.v1 import (
@@ -15,6 +17,7 @@ from panji.v1 import (
     response_service_pb2,
     response_service_pb2_grpc,
 )
+from panji_server import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,6 +145,29 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
 
         # In one go: clients ask for this with almost every answer that they get.
         return await self._exchange.read(prove)
+
+    async def GetTile(self, request: Any, context: Any) -> log_service_pb2.GetTileResponse:
+        """Returns a tile of the Merkle tree."""
+        if request.level > MAX_LEVEL:  # that of bundles is below, and not to be had here
+            violations = [Violation("level", f"must be 0 to {MAX_LEVEL}")]
+            raise RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=violations)
+        return log_service_pb2.GetTileResponse(data=await self._tile(request.level, request))
+
+    async def GetEntryBundle(self, request: Any, context: Any) -> log_service_pb2.GetEntryBundleResponse:
+        """Returns a bundle of log entries."""
+        return log_service_pb2.GetEntryBundleResponse(data=await self._tile(ENTRIES, request))
+
+    async def _tile(self, level: int, request: Any) -> bytes:
+        if request.width >= WIDTH:
+            violations = [Violation("width", f"must be 1 to {WIDTH - 1}, or 0 for a full one")]
+            raise RefusedError(Reason.REQUEST_INVALID, "the request is wrong", violations=violations)
+        data = None
+        if request.index <= MAX_SIZE:
+            tile = Tile(level, request.index, request.width or WIDTH)
+            data = await self._exchange.read(tiles.read, self._exchange.storage, tile)
+        if data is None:
+            raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log has no such tile yet")
+        return data
 
 
 def _tree(storage: Storage, wanted: int) -> int:

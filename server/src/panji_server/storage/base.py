@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from panji.core.case import Case
+    from panji.core.entry import Entry
     from panji.core.merkle import Node, Position
     from panji.core.vocabulary import CaseState, Category, Role
 
@@ -192,6 +193,10 @@ class Storage(ABC):
     @abstractmethod
     def rows(self, indexes: Collection[int]) -> list[Row]:
         """Returns the statements of these indexes, in the log's order."""
+
+    @abstractmethod
+    def entries(self, first: int, count: int) -> list[Entry]:
+        """Returns the log entries from an index on, at most ``count``, in order, without a look at their envelopes."""
 
     @abstractmethod
     def find(self, identifier: str) -> Row | None:

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from panji.core.case import Case, TargetStatus
+from panji.core.entry import Entry
 from panji.core.merkle import Frontier
 from panji.core.vocabulary import (
     BY_THE_OPERATOR,
@@ -203,6 +204,12 @@ class SQLiteStorage(Storage):
         query = f"SELECT {_ROW} FROM statement WHERE idx IN (%s) ORDER BY idx"
         with _reading():
             return [_row(record) for record in _select_in(self._connection(), query, sorted(indexes))]
+
+    def entries(self, first: int, count: int) -> list[Entry]:
+        query = "SELECT kind, received_at, commitment FROM statement WHERE idx >= ? AND idx < ? ORDER BY idx"
+        with _reading():
+            records = self._connection().execute(query, (first, first + count))
+            return [Entry(kind, from_micros(received_at), commitment) for kind, received_at, commitment in records]
 
     def find(self, identifier: str) -> Row | None:
         return self._one("id = ?", _key(identifier))

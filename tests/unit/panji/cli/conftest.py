@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.logs import MemoryLog
 from typer.testing import CliRunner
 
 from panji import development
@@ -26,6 +27,7 @@ from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.receipt import Receipt
 from panji.core.statements import Flag
+from panji.core.tiles import ENTRIES, WIDTH, Tile
 from panji.errors import Reason, RefusedError, TransportError
 from panji.operations import Operations
 from panji.v1 import (
@@ -66,6 +68,7 @@ class Exchange:
         self._signer = NoteSigner(made.origin, log_key)
         self._frontier = merkle.Frontier(0)
         self._nodes: dict[tuple[int, int], bytes] = {}
+        self._entries: list[bytes] = []
         self._by_id: dict[str, tuple[bytes, Receipt]] = {}
         self.feeds: dict[str, list[tuple[bytes, Receipt]]] = defaultdict(list)
         self._cases: dict[str, Case] = {}
@@ -107,6 +110,7 @@ class Exchange:
         index = self.size
         self._frontier = extension.frontier
         self._nodes |= {(level, at): value for level, at, value in extension.nodes}
+        self._entries.append(entry.encode())
         self.checkpoint = sign_checkpoint(
             Checkpoint(self._signer.verifier.name, self.size, extension.root()), self._signer
         )
@@ -140,13 +144,21 @@ class Exchange:
             case "ListCases":
                 wanted = [one for one in self._cases.values() if self._wanted(caller, one, request)]
                 return response(cases=[self._case(caller, one.id) for one in reversed(wanted)])
-            case "GetCheckpoint":
-                return response(checkpoint=self.checkpoint)
             case "GetConsistencyProofs":
                 proofs = merkle.consistency_proofs(request.old_sizes, request.new_size, lambda _: self._nodes)
                 return response(proofs=[{"hashes": proof} for proof in proofs])
+            case "GetCheckpoint" | "GetConsistencyProof" | "GetTile" | "GetEntryBundle":
+                return response(**self._of_the_log(method, request))
             case _:
                 return response(receipt=receipt_to_message(self.accept(request.envelope)))
+
+    def _of_the_log(self, method: str, request: Any) -> dict[str, Any]:
+        if method == "GetCheckpoint":
+            return {"checkpoint": self.checkpoint}
+        if method == "GetConsistencyProof":
+            return {}
+        level = request.level if method == "GetTile" else ENTRIES
+        return {"data": MemoryLog.of(self._entries).tile(Tile(level, request.index, request.width or WIDTH))}
 
     def _result(self, data: bytes) -> flag_service_pb2.SubmitResult:
         try:

@@ -33,6 +33,7 @@ from support.statements import (
 
 from panji.core import case as cases
 from panji.core import merkle
+from panji.core.entry import Entry
 from panji.core.vocabulary import CaseState, Category, Kind, Outcome, Role, SubCategory, TargetState
 from panji_server.storage.base import COLUMNS, CaseFilter, Fetched, Head
 from panji_server.storage.sqlite import SQLiteStorage
@@ -98,6 +99,16 @@ def test_asking_for_nothing_gives_nothing(storage: Storage) -> None:
 
 
 # Appending.
+
+
+def test_the_entries_of_a_range_are_those_that_the_tree_is_made_of(storage: Storage) -> None:
+    outcomes = put(storage, *flags(5))
+    entries = [Entry(one.row.kind, one.row.received_at, one.row.commitment) for one in outcomes]
+    assert storage.entries(0, 5) == storage.entries(0, 100) == entries
+    assert storage.entries(1, 3) == entries[1:4]
+    assert (storage.entries(5, 3), storage.entries(2, 0)) == ([], [])
+    leaves = {(0, index): merkle.leaf_hash(one.encode()) for index, one in enumerate(entries)}
+    assert storage.nodes(list(leaves)) == leaves
 
 
 def test_what_was_committed_is_read_as_it_was_written(storage: Storage) -> None:

@@ -1,0 +1,213 @@
+"""Audits the whole log in a database: ``panji log verify --config FILE``, which runs ``python -m panji_server.verify``.
+
+Beyond what :mod:`panji.core.audit` checks of any log, a database must hold
+
+* every node of the tree, those inside of tiles too: proofs are made of them;
+* of every statement that was not erased, the envelope and the salt that its log entry commits to;
+* for every statement the checkpoint that its receipt carries, signed, and of this history.
+
+A running exchange may go on meanwhile: what is audited is the log up to the head that it had at the beginning.
+
+Exit codes are those of the command line ``panji``: 0 verified, 2 wrong usage, 4 the log is not what its head says or
+the database is damaged, 5 there is no checkpoint yet, 6 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panji.core import envelope as dsse
+from panji.core import tiles as parts
+from panji.core.audit import Audited, Auditor, LogReader
+from panji.core.checkpoint import Checkpoint, open_checkpoint
+from panji.core.entry import commit
+from panji.core.keys import PrivateKeySigner
+from panji.core.merkle import Frontier
+from panji.core.note import NoteSigner, NoteVerifier
+from panji.core.tiles import ENTRIES
+from panji.errors import AuditError, ConfigError, InputError, PanjiError, TransportError, VerificationError
+from panji_server import tiles
+from panji_server.config import load
+from panji_server.storage.base import StorageError
+from panji_server.storage.sqlite import SQLiteStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from panji.core.tiles import Tile
+    from panji_server.storage.base import Row, Storage
+
+_INPUT, _VERIFICATION, _TRANSPORT, _CONFIG = 2, 4, 5, 6
+
+
+class DatabaseReader(LogReader):
+    """Reads a log out of a database, and checks on the way what is not in the log itself."""
+
+    def __init__(self, storage: Storage, log: NoteVerifier) -> None:
+        self._storage = storage
+        self._log = log
+
+    def checkpoint(self) -> str:
+        """Return the newest signed checkpoint."""
+        signed = tiles.newest_checkpoint(self._storage)
+        if not signed:
+            raise TransportError("there is no checkpoint: the log is empty")
+        return signed
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile or bundle."""
+        data = tiles.read(self._storage, tile)
+        if data is None:
+            raise AuditError(tile.path, "is missing, and the checkpoint commits to it")
+        if tile.level != ENTRIES:
+            self._check_inner(tile, parts.split_hashes(tile, data))
+        return data
+
+    def heads(self, bundle: Tile) -> list[Checkpoint]:
+        """Return the checkpoints that the receipts of a bundle's statements carry, and check those statements.
+
+        Raises:
+            AuditError: One is missing, or a statement is not the one that was logged.
+            NoteError: One is not the log's.
+        """
+        rows = self._storage.rows(range(bundle.first_entry, bundle.first_entry + bundle.width))
+        for row in rows:
+            _check_statement(row)
+        sizes = sorted({row.tree_size for row in rows})
+        notes = self._storage.checkpoints(sizes)
+        for row in rows:
+            if row.tree_size <= row.index or row.tree_size not in notes:
+                raise AuditError(f"entry {row.index}", "has no checkpoint for its receipt")
+        return [self._head(size, notes[size]) for size in sizes]
+
+    def _head(self, size: int, note: str) -> Checkpoint:
+        head = open_checkpoint(note, self._log)
+        if head.size != size:
+            raise AuditError(f"the checkpoint of {size} entries", f"says {head.size}")
+        return head
+
+    def _check_inner(self, tile: Tile, hashes: list[bytes]) -> None:
+        first = tile.index * parts.WIDTH
+        inner = {
+            (tile.height + level, (first >> level) + index): value
+            for level, index, value in Frontier(0).extend(hashes).nodes
+        }
+        stored = self._storage.nodes(list(inner))
+        for (height, index), value in inner.items():
+            if stored.get((height, index)) != value:
+                raise AuditError(f"node {index} of height {height}", "is not what the nodes below it make")
+
+
+def _check_statement(row: Row) -> None:
+    if row.erased:
+        return  # the entry is all that is left, and all that was promised
+    where = f"entry {row.index}"
+    if dsse.digest(row.envelope) != row.digest:
+        raise AuditError(where, "has another envelope than the one that was logged")
+    try:
+        commitment = commit(row.salt, row.digest, row.recipient, row.sequence)
+    except InputError as error:
+        raise AuditError(where, f"has no commitment: {error}") from error
+    if commitment != row.commitment:
+        raise AuditError(where, "does not commit to its statement, recipient and sequence")
+
+
+def verify(
+    storage: Storage,
+    log: NoteVerifier,
+    *,
+    older: Iterable[Checkpoint] = (),
+    report: Callable[[int, int], None] = lambda _read, _size: None,
+) -> Audited:
+    """Audits a database.
+
+    Raises:
+        VerificationError: The log is not what its head says.
+        StorageError: The database is damaged.
+        TransportError: The log is empty.
+    """
+    reader = DatabaseReader(storage, log)
+    auditor = Auditor(open_checkpoint(reader.checkpoint(), log))
+    sizes = auditor.expect_all(older)
+    for tile in auditor.wanted():
+        if tile.level == ENTRIES:
+            for head in reader.heads(tile):
+                auditor.expect(head)
+        auditor.take(tile, reader.tile(tile))
+        if tile.level == ENTRIES:
+            report(auditor.read, auditor.checkpoint.size)
+    return replace(auditor.result(), older=sizes)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Audits a database and says what is proven. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="panji-server-verify", description="Audits the log in a database.")
+    parser.add_argument("--config", type=Path, required=True, help="the exchange's settings, exchange.toml")
+    parser.add_argument("--log-key", default="", help="the log's verifier key; that of the settings unless given")
+    parser.add_argument("--since", type=Path, action="append", default=[], help="an older signed checkpoint; repeat")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        audited = _run(options)
+    except (PanjiError, StorageError) as error:
+        code, reason = _failure(error)
+        record = {"reason": reason, "message": str(error), "violations": [], "retryable": False}
+        told = json.dumps({"error": record}) if options.json else f"error: {error} [{reason}]"
+        sys.stderr.write(f"{told}\n")
+        return code
+    told = json.dumps({"type": "audit"} | audited.record()) if options.json else f"Verified: {audited}."
+    sys.stdout.write(f"{told}\n")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> Audited:
+    config = load(options.config)
+    log = _key(options.log_key, config.origin, config.log_key)
+    if not config.database.is_file():
+        raise ConfigError("database", f"{config.database} is no file")
+    try:
+        older = [open_checkpoint(path.read_text("utf-8"), log) for path in options.since]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"an older checkpoint cannot be read: {error}") from error
+    with closing(SQLiteStorage(config.database)) as storage:
+        return verify(storage, log, older=older, report=_progress(hidden=options.json or not sys.stderr.isatty()))
+
+
+def _key(given: str, origin: str, file: Path) -> NoteVerifier:
+    try:
+        if given:
+            return NoteVerifier.parse(given)
+        return NoteSigner(origin, PrivateKeySigner.from_pem(file.read_bytes())).verifier
+    except (OSError, PanjiError) as error:
+        raise ConfigError("log_key", str(error)) from error
+
+
+def _failure(error: Exception) -> tuple[int, str]:
+    match error:
+        case ConfigError():
+            return _CONFIG, "CONFIG_INVALID"
+        case VerificationError() | StorageError():
+            return _VERIFICATION, "VERIFICATION_FAILED"
+        case TransportError():
+            return _TRANSPORT, "TRANSPORT_FAILED"
+        case _:
+            return _INPUT, "INPUT_INVALID"
+
+
+def _progress(*, hidden: bool) -> Callable[[int, int], None]:
+    def report(read: int, size: int) -> None:
+        if not hidden:
+            sys.stderr.write(f"\rauditing {read:,} of {size:,}{chr(10) if read == size else ''}")
+            sys.stderr.flush()
+
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,391 @@
+"""The log over HTTP: exactly the paths of C2SP tlog-tiles, exactly their headers, and nothing else for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from support.memory import MemoryStorage
+from support.rooms import LOG, flags, put
+
+from panji.core.checkpoint import open_checkpoint
+from panji.core.tiles import ENTRIES, Tile
+from panji.development import DevelopmentCA
+from panji.errors import ConfigError, Reason, RefusedError
+from panji_server import tiles
+from panji_server.config import LogHTTP
+from panji_server.http import log as module
+from panji_server.http.log import LogListener
+from panji_server.storage.base import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from panji_server.exchange import Exchange
+
+SIZE = 260
+FOR_EVER = "public, max-age=31536000, immutable"
+BUNDLE = Tile(ENTRIES, 0)
+
+
+class Reading:
+    """The part of an exchange that the listener uses."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.storage = storage
+
+    async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Reads in another thread, as an exchange does."""
+        try:
+            return await asyncio.to_thread(function, *arguments)
+        except StorageError as error:
+            raise RefusedError(Reason.STORAGE_FAILED, "the database failed") from error
+
+
+@pytest.fixture(scope="module")
+def whole() -> MemoryStorage:
+    """A log with a full tile, never changed."""
+    storage = MemoryStorage()
+    put(storage, *flags(SIZE))
+    return storage
+
+
+@asynccontextmanager
+async def listening(
+    storage: MemoryStorage, certificate: Path | None = None, key: Path | None = None, **options: Any
+) -> AsyncIterator[str]:
+    """A listener of a log; gives its address."""
+    config = LogHTTP(listen="127.0.0.1:0", certificate=certificate, key=key)
+    listener = LogListener(config, cast("Exchange", Reading(storage)), **options)
+    await listener.start()
+    try:
+        yield listener.address
+    finally:
+        await listener.stop()
+
+
+async def raw(address: str, request: bytes) -> bytes:
+    """What the listener says to these very bytes, until it hangs up."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def get(address: str, path: str, method: str = "GET", *, extra: str = "") -> tuple[int, dict[str, str], bytes]:
+    """The answer to a path exactly as it is spelt."""
+    request = f"{method} {path} HTTP/1.1\r\nHost: log\r\nConnection: close\r\n{extra}\r\n"
+    head, _, body = (await raw(address, request.encode())).partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+async def test_the_checkpoint_is_signed_text_that_nobody_keeps(whole: MemoryStorage) -> None:
+    async with listening(whole) as address:
+        status, headers, body = await get(address, "/checkpoint")
+    assert status == 200
+    assert open_checkpoint(body.decode(), LOG.verifier).size == SIZE
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "aiohttp" not in str(headers)
+
+
+@pytest.mark.parametrize("tile", [Tile(0, 0), Tile(0, 1, 4), Tile(0, 0, 9), Tile(1, 0, 1), BUNDLE, Tile(ENTRIES, 1, 4)])
+async def test_a_tile_is_bytes_that_are_kept_for_ever(whole: MemoryStorage, tile: Tile) -> None:
+    async with listening(whole) as address:
+        status, headers, body = await get(address, f"/{tile.path}")
+    assert (status, body) == (200, tiles.read(whole, tile))
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["Cache-Control"] == FOR_EVER
+    assert "Content-Encoding" not in headers
+
+
+@pytest.mark.parametrize(
+    ("accepts", "compressed"),
+    [
+        ("gzip", True), ("gzip, identity", True), ("br;q=1.0, GZIP;q=0.5", True), ("*", True), ("gzip;q=0", False),
+        ("identity", False), ("gzip;q=x", False), ("", False), ("x-gzip-like", False),
+    ],
+)  # fmt: skip
+async def test_a_bundle_is_compressed_for_whoever_reads_that(
+    whole: MemoryStorage, accepts: str, compressed: bool
+) -> None:
+    async with listening(whole) as address:
+        status, headers, body = await get(address, f"/{BUNDLE.path}", extra=f"Accept-Encoding: {accepts}\r\n")
+    assert status == 200
+    assert headers["Vary"] == "Accept-Encoding"
+    assert (headers.get("Content-Encoding") == "gzip") is compressed
+    assert (gzip.decompress(body) if compressed else body) == tiles.read(whole, BUNDLE)
+
+
+async def test_a_tile_of_hashes_is_not_compressed(whole: MemoryStorage) -> None:
+    async with listening(whole) as address:
+        _, headers, body = await get(address, "/tile/0/000", extra="Accept-Encoding: gzip\r\n")
+    assert "Content-Encoding" not in headers
+    assert len(body) == 8192
+
+
+async def test_head_is_get_without_a_body(whole: MemoryStorage) -> None:
+    async with listening(whole) as address:
+        for path in ("/checkpoint", "/tile/0/000", "/nowhere"):
+            status, headers, body = await get(address, path, "HEAD")
+            told, same, content = await get(address, path)
+            assert (status, body) == (told, b"")
+            assert headers["Content-Length"] == same["Content-Length"] == str(len(content))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/", id="the root"),
+        pytest.param("/checkpoint/", id="checkpoint with a slash"),
+        pytest.param("//checkpoint", id="two slashes"),
+        pytest.param("/checkpoint?a=b", id="a query"),
+        pytest.param("/Checkpoint", id="another case"),
+        pytest.param("/tile/0/001", id="a full tile that is partial yet"),
+        pytest.param("/tile/0/001.p/5", id="a width beyond the log"),
+        pytest.param("/tile/0/001.p/0", id="width 0"),
+        pytest.param("/tile/0/000.p/256", id="the width of a full tile"),
+        pytest.param("/tile/0/000.p/01", id="a width with a leading zero"),
+        pytest.param("/tile/00/000", id="a level with a leading zero"),
+        pytest.param("/tile/64/000", id="level 64"),
+        pytest.param("/tile/63/000.p/1", id="level 63"),
+        pytest.param("/tile/0/x000/000", id="x000 ahead"),
+        pytest.param("/tile/0/001/000", id="missing x"),
+        pytest.param("/tile/0/002.p/1", id="a tile beyond the log"),
+        pytest.param("/tile/entries/001.p/5", id="a bundle beyond the log"),
+        pytest.param("/tile/entries/../0/000", id="dots"),
+        pytest.param("/../etc/passwd", id="dots ahead"),
+        pytest.param("/tile/0/%30%30%30", id="per cent encoding"),
+        pytest.param("/tile/-1/000", id="the level of bundles"),
+        pytest.param("/tile/" + "x" * 900, id="a long path"),
+        pytest.param("http://log/checkpoint", id="an absolute URL"),
+    ],
+)
+async def test_every_other_path_is_not_found_and_not_kept(whole: MemoryStorage, path: str) -> None:
+    async with listening(whole) as address:
+        status, headers, _ = await get(address, path)
+    assert (status, headers["Cache-Control"]) == (404, "no-store")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+async def test_nothing_but_reading_is_allowed(whole: MemoryStorage, method: str) -> None:
+    async with listening(whole) as address:
+        status, headers, _ = await get(address, "/checkpoint", method)
+    assert (status, headers["Allow"], headers["Connection"]) == (405, "GET, HEAD", "close")
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LINGER_SECONDS", 0.01)
+    async with listening(whole) as address:
+        assert (await get(address, "/checkpoint", "POST", extra="Content-Length: 1000000\r\n"))[0] == 405
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GARBAGE\r\n\r\n", id="garbage"),
+        pytest.param(b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n", id="an endless path"),
+        pytest.param(b"GET /checkpoint HTTP/1.1\r\nA: " + b"a" * 9000 + b"\r\n\r\n", id="an endless header"),
+        pytest.param(b"GET /checkpoint HTTP/1.1\r\n" + b"A: a\r\n" * 200 + b"\r\n", id="many headers"),
+    ],
+)
+async def test_what_is_no_request_is_answered_as_such_and_told_to_nobody(
+    whole: MemoryStorage, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening(whole) as address:
+        assert (await raw(address, request_bytes)).startswith(b"HTTP/1.0 400 ")
+        assert (await get(address, "/checkpoint"))[0] == 200
+    assert not [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}]
+
+
+async def test_an_empty_log_has_no_checkpoint_and_no_tile() -> None:
+    async with listening(MemoryStorage()) as address:
+        for path in ("/checkpoint", "/tile/0/000.p/1", "/tile/0/000.p/0", "/tile/entries/000"):
+            assert (await get(address, path))[0] == 404
+
+
+async def test_a_tile_appears_as_soon_as_it_is_committed() -> None:
+    storage = MemoryStorage()
+    put(storage, *flags(1))
+    async with listening(storage) as address:
+        assert (await get(address, "/tile/0/000.p/2"))[0] == 404
+        put(storage, *flags(1, first=2))
+        assert (await get(address, "/tile/0/000.p/2"))[0] == 200
+        assert (await get(address, "/tile/0/000.p/1"))[0] == 200
+
+
+async def test_a_database_that_fails_is_told_as_unavailable() -> None:
+    storage = MemoryStorage()
+    put(storage, *flags(3))
+    storage.forget("nodes")
+    async with listening(storage) as address:
+        status, headers, _ = await get(address, "/tile/0/000.p/3")
+    assert (status, headers["Cache-Control"]) == (503, "no-store")
+
+
+async def test_connections_beyond_the_limit_are_cut_off(whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+    async with listening(whole) as address:
+        host, _, port = address.rpartition(":")
+        request = b"GET /checkpoint HTTP/1.1\r\nHost: log\r\n\r\n"
+        kept = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(request)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            kept.append(writer)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        with pytest.raises(ConnectionError):  # noqa: PT012 - reset at the write, or at the read
+            writer.write(request)
+            if not await reader.read():
+                raise ConnectionError
+        for one in (*kept, writer):
+            one.close()
+
+
+async def test_a_defect_is_told_on_standard_error_and_not_to_the_caller(
+    whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(_: object) -> str:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(tiles, "published_checkpoint", defect)
+    async with listening(whole) as address:
+        status, _, body = await get(address, "/checkpoint")
+    assert status == 500
+    assert b"secret" not in body
+    assert "ZeroDivisionError" in caplog.text
+
+
+# Where, and with which certificate.
+
+
+async def test_nothing_listens_where_no_address_is_given() -> None:
+    listener = LogListener(LogHTTP(), cast("Exchange", Reading(MemoryStorage())))
+    await listener.start()
+    assert listener.address == ""
+    await listener.stop()
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=f"log_http.listen: cannot listen on {listen}"):
+            LogListener(LogHTTP(listen=listen), cast("Exchange", Reading(MemoryStorage())))
+
+
+async def test_ipv6_is_an_address_too(whole: MemoryStorage) -> None:
+    listener = LogListener(LogHTTP(listen="[::1]:0"), cast("Exchange", Reading(whole)))
+    await listener.start()
+    assert listener.address.startswith("[::1]:")
+    assert (await get(listener.address.replace("[::1]", "::1"), "/checkpoint"))[0] == 200
+    await listener.stop()
+
+
+class Files:
+    """A certificate and its key, by an authority of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self.key = folder / "log.pem", folder / "log.key"
+        self._now = datetime.now(UTC)
+        self._ca = DevelopmentCA.create(self._now - timedelta(minutes=1))
+        self.replace()
+
+    def replace(self) -> bytes:
+        """Writes another pair; returns the certificate's serial number."""
+        issued = self._ca.issue(
+            ["spiffe://test.example/log"],
+            not_before=self._now - timedelta(minutes=1),
+            not_after=self._now + timedelta(hours=1),
+            ips=["127.0.0.1"],
+            client=False,
+            server=True,
+            name="log",
+        )
+        self.certificate.write_bytes(issued.certificate)
+        self.key.write_bytes(issued.key)
+        return issued.certificate
+
+    def context(self) -> ssl.SSLContext:
+        """What a client trusts."""
+        return ssl.create_default_context(cadata=self._ca.certificate.decode())
+
+    async def seen(self, address: str) -> str:
+        """The certificate that a new connection is shown."""
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port), ssl=self.context())
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await writer.wait_closed()
+        return ssl.DER_cert_to_PEM_cert(der)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+async def test_with_a_certificate_it_is_https(whole: MemoryStorage, files: Files) -> None:
+    async with (
+        listening(whole, files.certificate, files.key) as address,
+        aiohttp.ClientSession() as session,
+        session.get(f"https://{address}/checkpoint", ssl=files.context()) as answer,
+    ):
+        assert open_checkpoint(await answer.text(), LOG.verifier).size == SIZE
+
+
+async def test_a_replaced_certificate_is_in_force_for_the_next_connection(whole: MemoryStorage, files: Files) -> None:
+    told: list[ConfigError | None] = []
+    async with listening(whole, files.certificate, files.key, report=told.append) as address:
+        first = await files.seen(address)
+        assert first == files.certificate.read_text()
+        files.replace()
+        assert await files.seen(address) == files.certificate.read_text() != first
+        assert told == [None]
+
+
+async def test_while_the_files_do_not_fit_together_the_last_good_ones_stay(whole: MemoryStorage, files: Files) -> None:
+    told: list[ConfigError | None] = []
+    async with listening(whole, files.certificate, files.key, report=told.append) as address:
+        first, key = await files.seen(address), files.key.read_bytes()
+        files.replace()
+        other = files.key.read_bytes()
+        files.key.write_bytes(key)
+        for _ in range(2):
+            assert await files.seen(address) == first
+        assert [type(one) for one in told] == [ConfigError]  # once, not at every connection
+        files.key.unlink()
+        assert await files.seen(address) == first
+        files.key.write_bytes(other)
+        assert await files.seen(address) == files.certificate.read_text()
+        assert told[-1] is None
+
+
+async def test_files_that_are_no_certificate_stop_the_start(files: Files) -> None:
+    exchange = cast("Exchange", Reading(MemoryStorage()))
+    config = LogHTTP(listen="127.0.0.1:0", certificate=files.certificate, key=files.key)
+    key = load_pem_private_key(files.key.read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    for wrong in (b"no key", locked):
+        files.key.write_bytes(wrong)
+        with pytest.raises(ConfigError, match=r"log_http\.certificate"):
+            LogListener(config, exchange)
