@@ -106,8 +106,8 @@ class Heads:
             yield from self.link([note] if note else [])
             held = yield Disk(self.newest)
             return held
-        # Smaller than what we hold: stale, overtaken by another call of ours, or taken back. Only an exchange that
-        # still has what we hold can answer; so it is asked even where the answer is known.
+        # Smaller than what we hold: stale, overtaken by another call of ours, or taken back. It is asked even where the
+        # answer is known, since only an exchange that still has what we hold can give it.
         overtaken = Link(held, held, (self._head(note) if note else held,))
         overtaken.verify(overtaken.older, (yield from self._proofs(overtaken.older, held)))
         return held
