@@ -41,6 +41,8 @@ FOUNDING_CASE = HERE / "founding-case.jsonl"
 FOUNDING_PAUSE = 0.25
 """Seconds between two flags of the founding case, so that its timeline can be read along."""
 TIMEOUT = 150.0
+RECORDED = 1
+"""Entries of the log that the exchange itself has made: its directory, on record."""
 MINISTRY, PLATFORM = "kominfo", "telegram"
 
 
@@ -142,7 +144,7 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
     development = init(folder / "exchange", now=datetime.now(UTC), authorities=[MINISTRY], platforms=[PLATFORM])
     console.print(f"[bold]{len(rows)} flags, {sum(row.targets for row in rows)} targets[/] from {source.name}.")
     console.print("The platform's answers are [bold]simulated[/]: nobody looks at any content.\n")
-    exchange = Exchange(development)
+    exchange, summary = Exchange(development), None
     story = Story(console, rows, aloud=founding)
     sides = {
         MINISTRY: _process(
@@ -165,8 +167,6 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
             listener.join(TIMEOUT)
         summary = account(development, story, rows=len(rows), targets=sum(row.targets for row in rows))
         summary["restarts"] = exchange.restarts
-        show(summary, story, rows, console, founding=founding)
-        return summary
     finally:
         for process in sides.values():
             process.kill()
@@ -174,6 +174,20 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
             if process.stdout:
                 process.stdout.close()
         exchange.stop()
+    summary["rebuilt"] = from_the_log(development, console)
+    show(summary, story, rows, console, founding=founding)
+    return summary
+
+
+def from_the_log(development: Development, console: Console) -> bool:
+    """Audits the whole log, and makes every table of the exchange anew from it: the same to the last record?"""
+    whole = True
+    for program in (["verify"], ["rebuild", "--check"]):
+        command = [sys.executable, "-m", "panji", "log", *program, "--config", str(development.config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        console.print((done.stdout or done.stderr).strip())
+        whole = whole and done.returncode == 0
+    return whole
 
 
 def _process(script: str, development: Development, side: str, *arguments: str) -> subprocess.Popen[str]:
@@ -272,7 +286,8 @@ def main() -> int:
         summary["lost"] == 0
         and summary["accepted"] + summary["refused"] == summary["flags"]
         and summary["decided"] == summary["acknowledged"] == summary["accepted"]
-        and summary["receipts_verified"] == summary["log_size"]
+        and summary["receipts_verified"] + RECORDED == summary["log_size"]
+        and summary["rebuilt"]
     )
     return 0 if complete else 1
 

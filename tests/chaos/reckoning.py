@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _AT_ONCE = 32
 _BATCH = 500
+RECORDED = 1
+"""Entries at the beginning that no party has a receipt for: the exchange's own record of the directory."""
 
 
 class Reckoning:
@@ -38,7 +40,7 @@ class Reckoning:
         self._books = books
         self._parties = parties
         self._cursors = dict.fromkeys(parties, 0)
-        self._checked = 0
+        self._checked = RECORDED
         self.head = Checkpoint(origin, 0, merkle.EMPTY_ROOT)
         """The newest head at the last reckoning."""
 
@@ -71,8 +73,8 @@ class Reckoning:
             addressed = sum(held.sent.recipient == party for held in books.held.values())
             if last != addressed:
                 books.blame("lost", f"{party}'s feed has {last} statements of {addressed}")
-        if books.at.keys() != set(range(head.size)):
-            books.blame("gaps", f"{len(books.at)} receipts for {head.size} entries")
+        if books.at.keys() != set(range(RECORDED, head.size)):
+            books.blame("gaps", f"{len(books.at)} receipts for {head.size - RECORDED} entries of the parties")
 
     async def newest(self, clients: Clients) -> Checkpoint:
         """The newest head, verified."""

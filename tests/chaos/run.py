@@ -24,6 +24,7 @@ import json
 import os
 import random
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -274,6 +275,11 @@ class Chaos:
             self.books.blame("lost", f"SQLite: {verdict}")
         for note in notes:
             self.books.receipts.head(note)
+        command = [sys.executable, "-m", "panji_server.rebuild", "--config", str(self._development.config)]
+        rebuilt = subprocess.run(command, capture_output=True, text=True, check=False)
+        print((rebuilt.stdout or rebuilt.stderr).strip())
+        if rebuilt.returncode:
+            self.books.blame("differing", rebuilt.stderr.strip())
         self.books.wrong["forks"] += self.books.receipts.forks
 
 
@@ -310,7 +316,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=scratch) as home:
         books, rounds = asyncio.run(_bounded(Path(home), options.seed, options.rounds))
     found: dict[str, Any] = {
-        name: books.wrong[name] for name in ("lost", "doubled", "gaps", "forks", "unproved", "refused", "ended")
+        name: books.wrong[name]
+        for name in ("lost", "doubled", "gaps", "forks", "unproved", "refused", "ended", "differing")
     }
     for detail in books.details[:20]:
         print(f"  {detail}", file=sys.stderr)

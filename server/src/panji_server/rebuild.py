@@ -7,8 +7,12 @@ erased statements the log has only the entries, for which the tree still vouches
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from contextlib import closing
 from itertools import groupby, zip_longest
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from panji.core import case as cases
 from panji.core import envelope as dsse
@@ -16,10 +20,12 @@ from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash
 from panji.core.vocabulary import CaseState, Kind
-from panji.errors import InputError, NoteError, RefusedError
+from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
+from panji_server import offline
 from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, Row
+from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +39,7 @@ _READ = 500
 """Statements read at once."""
 
 
-class DifferenceError(Exception):
+class DifferenceError(VerificationError):
     """The database says something else than its log. The message names the first difference."""
 
 
@@ -215,3 +221,35 @@ def _commitment(row: Row, digest: bytes, recipient: str, sequence: int) -> bytes
         return commit(row.salt, digest, recipient, sequence)
     except InputError as error:
         raise DifferenceError(f"statement {row.index} makes no log entry: {error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes a database anew from its log and compares the two. Returns the exit code."""
+    parser = offline.parser("rebuild", "Makes every table anew from the log of a database, and compares.")
+    parser.add_argument("--out", type=Path, help="keep the database that was made, even where the other differs")
+    options = parser.parse_args(arguments)
+
+    def work() -> tuple[dict[str, Any], str]:
+        config, log = offline.settings(options)
+        if options.out is not None and options.out.exists():
+            raise InputError(f"{options.out} exists, and nothing is overwritten")
+        # Beside the database: there is room for one, and nobody reads there who may not read the other.
+        with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=config.database.parent) as folder:
+            made = Path(folder) / "rebuilt.db"
+            with closing(SQLiteStorage(config.database)) as storage:
+                with closing(SQLiteStorage(made)) as fresh:
+                    size = rebuild(storage, fresh, log, progress=offline.progress(options, "rebuilding"))
+                if options.out is not None:
+                    made.replace(options.out)
+                    made = options.out
+                with closing(SQLiteStorage(made)) as fresh:
+                    compare(storage, fresh)
+        record = {"type": "rebuild", "entries": size, "same": True, "out": str(options.out) if options.out else None}
+        kept = f" Kept in {options.out}." if options.out else ""
+        return record, f"Rebuilt: every record of {size:,} statements follows from the log.{kept}"
+
+    return offline.run(options, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,43 +7,33 @@ Beyond what :mod:`panji.core.audit` checks of any log, a database must hold
 * for every statement the checkpoint that its receipt carries, signed, and of this history.
 
 A running exchange may go on meanwhile: what is audited is the log up to the head that it had at the beginning.
-
-Exit codes are those of the command line ``panji``: 0 verified, 2 wrong usage, 4 the log is not what its head says or
-the database is damaged, 5 there is no checkpoint yet, 6 the configuration is wrong.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panji.core import envelope as dsse
 from panji.core import tiles as parts
 from panji.core.audit import Audited, Auditor, LogReader
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import commit
-from panji.core.keys import PrivateKeySigner
 from panji.core.merkle import Frontier
-from panji.core.note import NoteSigner, NoteVerifier
 from panji.core.tiles import ENTRIES
-from panji.errors import AuditError, ConfigError, InputError, PanjiError, TransportError, VerificationError
-from panji_server import tiles
-from panji_server.config import load
-from panji_server.storage.base import StorageError
+from panji.errors import AuditError, InputError, TransportError
+from panji_server import offline, tiles
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from panji.core.note import NoteVerifier
     from panji.core.tiles import Tile
     from panji_server.storage.base import Row, Storage
-
-_INPUT, _VERIFICATION, _TRANSPORT, _CONFIG = 2, 4, 5, 6
 
 
 class DatabaseReader(LogReader):
@@ -147,66 +137,21 @@ def verify(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audits a database and says what is proven. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="panji-server-verify", description="Audits the log in a database.")
-    parser.add_argument("--config", type=Path, required=True, help="the exchange's settings, exchange.toml")
-    parser.add_argument("--log-key", default="", help="the log's verifier key; that of the settings unless given")
+    parser = offline.parser("verify", "Audits the log in a database.")
     parser.add_argument("--since", type=Path, action="append", default=[], help="an older signed checkpoint; repeat")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    try:
-        audited = _run(options)
-    except (PanjiError, StorageError) as error:
-        code, reason = _failure(error)
-        record = {"reason": reason, "message": str(error), "violations": [], "retryable": False}
-        told = json.dumps({"error": record}) if options.json else f"error: {error} [{reason}]"
-        sys.stderr.write(f"{told}\n")
-        return code
-    told = json.dumps({"type": "audit"} | audited.record()) if options.json else f"Verified: {audited}."
-    sys.stdout.write(f"{told}\n")
-    return 0
 
+    def work() -> tuple[dict[str, Any], str]:
+        config, log = offline.settings(options)
+        try:
+            older = [open_checkpoint(path.read_text("utf-8"), log) for path in options.since]
+        except (OSError, UnicodeError) as error:
+            raise InputError(f"an older checkpoint cannot be read: {error}") from error
+        with closing(SQLiteStorage(config.database)) as storage:
+            audited = verify(storage, log, older=older, report=offline.progress(options, "auditing"))
+        return {"type": "audit"} | audited.record(), f"Verified: {audited}."
 
-def _run(options: argparse.Namespace) -> Audited:
-    config = load(options.config)
-    log = _key(options.log_key, config.origin, config.log_key)
-    if not config.database.is_file():
-        raise ConfigError("database", f"{config.database} is no file")
-    try:
-        older = [open_checkpoint(path.read_text("utf-8"), log) for path in options.since]
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"an older checkpoint cannot be read: {error}") from error
-    with closing(SQLiteStorage(config.database)) as storage:
-        return verify(storage, log, older=older, report=_progress(hidden=options.json or not sys.stderr.isatty()))
-
-
-def _key(given: str, origin: str, file: Path) -> NoteVerifier:
-    try:
-        if given:
-            return NoteVerifier.parse(given)
-        return NoteSigner(origin, PrivateKeySigner.from_pem(file.read_bytes())).verifier
-    except (OSError, PanjiError) as error:
-        raise ConfigError("log_key", str(error)) from error
-
-
-def _failure(error: Exception) -> tuple[int, str]:
-    match error:
-        case ConfigError():
-            return _CONFIG, "CONFIG_INVALID"
-        case VerificationError() | StorageError():
-            return _VERIFICATION, "VERIFICATION_FAILED"
-        case TransportError():
-            return _TRANSPORT, "TRANSPORT_FAILED"
-        case _:
-            return _INPUT, "INPUT_INVALID"
-
-
-def _progress(*, hidden: bool) -> Callable[[int, int], None]:
-    def report(read: int, size: int) -> None:
-        if not hidden:
-            sys.stderr.write(f"\rauditing {read:,} of {size:,}{chr(10) if read == size else ''}")
-            sys.stderr.flush()
-
-    return report
+    return offline.run(options, work)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.memory import MemoryStorage
-from support.rooms import LOG, admitted, an_erasure_of, flags, put, reply
+from support.rooms import LOG, admitted, an_erasure_of, counting_salts, flags, put, reply
 from support.statements import (
     MINISTRY,
+    NOON,
+    PLATFORM,
     a_body,
     a_clarification_request,
     a_deadline_missed,
@@ -24,7 +27,9 @@ from support.statements import (
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.vocabulary import Kind
-from panji_server.rebuild import DifferenceError, compare, rebuild
+from panji.development import init
+from panji_server.rebuild import DifferenceError, compare, main, rebuild
+from panji_server.sequencing import sequence
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -176,3 +181,54 @@ def test_the_log_of_another_key_is_not_this_one(path: Path) -> None:
         pytest.raises(DifferenceError, match="a checkpoint is not of this log"),
     ):
         rebuild(storage, MemoryStorage(), other.verifier, progress=QUIET)
+
+
+# The program.
+
+
+def run(*arguments: object) -> int:
+    return main([str(one) for one in arguments])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A development exchange with a log of three statements."""
+    made = init(tmp_path / "made", now=NOON)
+    key = PrivateKeySigner.from_pem((made.config.parent / "keys/log.pem").read_bytes())
+    signer = NoteSigner(made.origin, key)
+    with contextlib.closing(SQLiteStorage(made.config.parent / "exchange.db")) as storage, storage.append() as append:
+        items = flags(3)
+        known = append.load({one.statement.id for one in items}, set(), set(), {PLATFORM})
+        written = sequence(items, append.head(), known, signer, counting_salts()).commit
+        assert written is not None
+        append.store(written)
+    return made.config
+
+
+def test_the_program_says_that_everything_is_the_same_and_leaves_nothing_behind(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.name for path in config.parent.iterdir())
+    assert run("--config", config) == 0
+    assert capsys.readouterr().out == "Rebuilt: every record of 3 statements follows from the log.\n"
+    assert run("--config", config, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"type": "rebuild", "entries": 3, "same": True, "out": None}
+    assert {path.name for path in config.parent.iterdir()} - set(before) <= {"exchange.db-wal", "exchange.db-shm"}
+
+
+def test_a_database_that_was_changed_is_named_and_the_one_that_was_made_can_be_kept(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(config.parent / "exchange.db", "UPDATE cases SET state = 5 WHERE idx = 1")
+    out = tmp_path / "mended.db"
+    assert run("--config", config, "--out", out) == 4
+    assert "cases, idx 1: state is 5, and by the log 1 [VERIFICATION_FAILED]" in capsys.readouterr().err
+    out.replace(config.parent / "exchange.db")
+    assert run("--config", config) == 0
+
+
+def test_nothing_is_overwritten(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "there").write_text("mine")
+    assert run("--config", config, "--out", tmp_path / "there", "--json") == 2
+    assert "nothing is overwritten" in json.loads(capsys.readouterr().err)["error"]["message"]
+    assert (tmp_path / "there").read_text() == "mine"

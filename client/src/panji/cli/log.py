@@ -1,4 +1,4 @@
-"""The log: ``panji log head``, ``prove``, ``consistency``, ``verify`` and ``mirror``."""
+"""The log: ``panji log head``, ``prove``, ``consistency``, ``verify``, ``mirror`` and ``rebuild``."""
 
 import base64
 import importlib.util
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, NamedTuple, NoReturn, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,7 +41,7 @@ OutOption = Annotated[Path | None, typer.Option("--out", show_default=False, hel
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     group = typer.Typer(help="The log: what anyone may check, with the log's key and nobody's word.")
-    for command in (head, prove, consistency, verify, mirror):
+    for command in (head, prove, consistency, verify, mirror, rebuild):
         group.command()(command)
     app.add_typer(group, name="log")
 
@@ -199,12 +199,32 @@ def verify(
     _tell(out, "audit", audited)
 
 
-def _verify_database(config: Path, since: list[Path], log_key: str, *, as_json: bool) -> None:
+def _verify_database(config: Path, since: list[Path], log_key: str, *, as_json: bool) -> NoReturn:
+    _with_the_database("verify", config, log_key, *(w for path in since for w in ("--since", str(path))), json=as_json)
+
+
+def rebuild(
+    *,
+    config: Annotated[Path, typer.Option("--config", show_default=False, help="The exchange's settings.")],
+    check: Annotated[bool, typer.Option("--check", help="Keep nothing: only compare.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", show_default=False, help="Where to keep the database that is made.")
+    ] = None,
+    log_key: KeyOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Make every table anew from the log, and compare record by record. The first difference is named."""
+    if check == (out is not None):
+        raise InputError("say --check, or --out FILE for where to keep the database that is made")
+    _with_the_database("rebuild", config, log_key, *(["--out", str(out)] if out else []), json=json)
+
+
+def _with_the_database(program: str, config: Path, log_key: str, *more: str, json: bool) -> NoReturn:
     if importlib.util.find_spec("panji_server") is None:
         raise ConfigError("panji-server", "is not installed here: pip install panji-server")
-    arguments = ["--config", str(config), *(word for path in since for word in ("--since", str(path)))]
-    arguments += [*(["--log-key", log_key] if log_key else []), *(["--json"] if as_json else [])]
-    command = [sys.executable, "-m", "panji_server.verify", *arguments]
+    arguments = ["--config", str(config), *more]
+    arguments += [*(["--log-key", log_key] if log_key else []), *(["--json"] if json else [])]
+    command = [sys.executable, "-m", f"panji_server.{program}", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - no shell; its exit codes are ours
 
 

@@ -215,6 +215,24 @@ def test_a_database_is_audited_by_the_server_in_this_process(panji: Any, monkeyp
     assert "pip install panji-server" in panji.error("log", "verify", "--config", "x", by="", exit_code=6)["message"]
 
 
+def test_a_database_is_rebuilt_by_the_server_in_this_process(panji: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def replace(_: str, arguments: list[str]) -> None:
+        ran.append(arguments[2:])
+        raise OSError("the process would be another one from here on")
+
+    monkeypatch.setattr("os.execv", replace)
+    assert panji("log", "rebuild", "--config", "x.toml", "--check", *KEY, "--json", by="").exit_code == 1
+    assert panji("log", "rebuild", "--config", "x.toml", "--out", "new.db", by="").exit_code == 1
+    assert ran == [
+        ["panji_server.rebuild", "--config", "x.toml", *KEY, "--json"],
+        ["panji_server.rebuild", "--config", "x.toml", "--out", "new.db"],
+    ]
+    for both_or_none in ([], ["--check", "--out", "new.db"]):
+        panji.error("log", "rebuild", "--config", "x.toml", *both_or_none, by="", exit_code=2)
+
+
 def test_an_exchange_that_goes_away_is_a_matter_of_transport(
     panji: Any, exchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
