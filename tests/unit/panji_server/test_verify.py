@@ -134,6 +134,12 @@ def test_a_checkpoint_in_anothers_place_is_named(database: Database) -> None:
     assert database.caught() == "the checkpoint of 200 entries says 3"
 
 
+def test_a_head_that_is_ahead_of_its_entries_is_caught(database: Database) -> None:
+    forged = sign_checkpoint(Checkpoint(LOG.verifier.name, 300, bytes(32)), LOG)
+    database.damage("UPDATE checkpoint SET note = ? WHERE size = 260", forged)
+    assert database.caught() == "tile/0/001.p/44 is missing, and the checkpoint commits to it"
+
+
 def test_a_checkpoint_of_another_key_is_refused(database: Database) -> None:
     other = NoteSigner(LOG.verifier.name, PrivateKeySigner.generate())
     database.damage("UPDATE checkpoint SET note = ? WHERE size = 3", sign_checkpoint(database.heads[3], other))
