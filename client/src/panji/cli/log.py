@@ -20,6 +20,7 @@ from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import Entry
 from panji.core.note import MAX_BYTES, NoteVerifier
 from panji.core.tiles import ENTRIES, WIDTH, Tile, split_entries, width_of
+from panji.core.tlog_proof import TlogProof
 from panji.errors import ConfigError, InputError, NoteError
 from panji.logs.exchange import ExchangeReader
 from panji.logs.files import DirectoryReader
@@ -121,7 +122,7 @@ def prove(
         proof = merkle.inclusion_proof(index, newest.size, Nodes(source.reader, newest.size))
     merkle.verify_inclusion(merkle.leaf_hash(raw), index, newest.size, proof, newest.root)
     entry = Entry.decode(raw)
-    text = _tlog_proof(index, proof, signed)
+    text = TlogProof(index, proof, signed).encode()
     record = {"type": "inclusion", "index": index, "size": newest.size, "root": newest.root, "proof": proof}
     record |= {"kind": entry.kind, "received_at": entry.received_at, "commitment": entry.commitment}
     _print(Output(as_json=json), record | {"tlog_proof": text}, text, out)
@@ -291,9 +292,3 @@ def _signed(path: Path, log: NoteVerifier) -> Checkpoint:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no signed checkpoint") from error
     return open_checkpoint(text, log)
-
-
-def _tlog_proof(index: int, proof: tuple[bytes, ...], signed: str) -> str:
-    """Writes a proof as C2SP tlog-proof has it."""
-    hashes = [base64.b64encode(one).decode("ascii") for one in proof]
-    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", signed])

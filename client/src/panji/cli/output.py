@@ -1,14 +1,12 @@
 """What commands print: one JSON object a line for programs, or text and tables for people.
 
-What others wrote reaches a terminal only through :func:`safe`: no control character, nothing that turns the direction
-of writing, and no markup is interpreted.
+What others wrote reaches a terminal only through :func:`panji.core.display.safe`, and no markup is interpreted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,31 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from panji.core.display import safe
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import RenderableType
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
-_BREAKS = re.compile("[\t\n]")
 _PIPE_WIDTH = 160  # of tables that go to no terminal
-
-
-def safe(text: object, *, lines: bool = False) -> str:
-    r"""Returns a text in which every character that could play with a terminal is written out, as in ``\x1b``.
-
-    Args:
-        text: Anything; content of statements, names of files, messages of errors.
-        lines: Leave line feeds and tabs as they are.
-    """
-    cleaned = _UNSAFE.sub(_written_out, str(text))
-    return cleaned if lines else _BREAKS.sub(_written_out, cleaned)
-
-
-def _written_out(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - a table
