@@ -276,6 +276,10 @@ class DeliveryError(VerificationError):
     """A delivered statement is not what the feed may contain: wrong recipient, order, sender or exchange."""
 
 
+class EvidenceError(VerificationError):
+    """A bundle of evidence is damaged, was put together otherwise, or does not hang together."""
+
+
 class AuditError(VerificationError):
     """A log is not what its signed head says. ``where`` names the first tile, bundle or entry that shows it."""
 

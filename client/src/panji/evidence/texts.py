@@ -1,0 +1,312 @@
+"""The words of a bundle in English and in Indonesian: those of the summary, and the steps for a check by hand."""
+
+from __future__ import annotations
+
+import textwrap
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Language(StrEnum):
+    """A language of the texts."""
+
+    EN = "en"
+    ID = "id"
+
+    @property
+    def position(self) -> int:
+        """In a pair of texts."""
+        return 0 if self is Language.EN else 1
+
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "title": ("Summary of evidence", "Ringkasan bukti"),
+    "case": ("Case", "Perkara"),
+    "drill": ("A drill: no real case.", "Latihan: bukan perkara sesungguhnya."),
+    "exported": ("Exported", "Diekspor"),
+    "by": ("by {0}", "oleh {0}"),
+    "what_it_is": (
+        (
+            "This page only shows what is in the file. Proof is the file itself: “panji evidence verify” checks it and "
+            "compares this page with it, letter by letter; HOW-TO-CHECK.en.txt says how to check it with openssl alone."
+        ),
+        (
+            "Halaman ini hanya menampilkan isi berkas. Yang menjadi bukti adalah berkas itu sendiri: “panji evidence "
+            "verify” memeriksanya dan mencocokkan halaman ini huruf demi huruf; HOW-TO-CHECK.id.txt menjelaskan cara "
+            "memeriksanya hanya dengan openssl."
+        ),
+    ),
+    "redacted": (
+        (
+            "The content of the statements was left out of this file. What each of them says, who signed it, and the "
+            "states below are the word of the exporter; their kinds, recipients, times and order are proven."
+        ),
+        (
+            "Isi pernyataan tidak disertakan dalam berkas ini. Bunyi tiap pernyataan, penandatangannya, dan status di "
+            "bawah ini adalah keterangan pihak pengekspor; jenis, penerima, waktu, dan urutannya terbukti."
+        ),
+    ),
+    "erased": (
+        (
+            "The content of this case was erased by law. Which statements these entries of the log were is the word of "
+            "the operator, who signed and logged the erasure."
+        ),
+        (
+            "Isi perkara ini telah dihapus menurut hukum. Pernyataan mana yang menjadi entri log tersebut adalah "
+            "keterangan operator, yang menandatangani dan mencatat penghapusan itu dalam log."
+        ),
+    ),
+    "targets": ("Targets", "Objek"),
+    "timeline": ("Statements, in the order of the log", "Pernyataan menurut urutan log"),
+    "number": ("No.", "No."),
+    "received_at": ("Received by the exchange", "Diterima oleh sistem pertukaran"),
+    "issued_at": ("Issued by the sender's clock", "Diterbitkan menurut jam pengirim"),
+    "from": ("From", "Dari"),
+    "to": ("To", "Kepada"),
+    "entry": ("Log entry", "Entri log"),
+    "digest": ("SHA-256 of the envelope", "SHA-256 amplop"),
+    "sequence": ("Number in the recipient's feed", "Nomor dalam aliran penerima"),
+    "answers": ("Answers", "Menjawab"),
+    "signed_by": ("Signed by", "Ditandatangani oleh"),
+    "content_left_out": ("The content was left out.", "Isi tidak disertakan."),
+    "content_erased": ("The content was erased by law.", "Isi telah dihapus menurut hukum."),
+    "silence": ("Deadline missed", "Tenggat terlewati"),
+    "silence_text": (
+        (
+            "The exchange has stated and logged that no answer to the flag had come when it was due, {due}. It "
+            "states this since {stated}, entry {index}. Whoever holds a receipt for an answer before "
+            "entry {index} can refute it."
+        ),
+        (
+            "Sistem pertukaran menyatakan dan mencatat dalam log bahwa sampai jatuh tempo, {due}, tidak ada "
+            "jawaban atas laporan tersebut. Hal ini dinyatakan sejak {stated}, entri {index}. Siapa pun yang memegang "
+            "tanda terima atas jawaban sebelum entri {index} dapat membantahnya."
+        ),
+    ),
+    "silence_delivered": (
+        (
+            "The exchange states that it handed the flag to {to} at {at}, on a connection that this participant's "
+            "certificate had authenticated. That is the exchange's word; the platform's own signed acknowledgement, "
+            "where there is one, is the platform's."
+        ),
+        (
+            "Sistem pertukaran menyatakan telah menyerahkan laporan kepada {to} pada {at} melalui sambungan yang "
+            "diautentikasi dengan sertifikat peserta tersebut. Itu adalah keterangan sistem pertukaran; konfirmasi "
+            "penerimaan yang ditandatangani platform sendiri, jika ada, adalah keterangan platform."
+        ),
+    ),
+    "silence_undelivered": (
+        "The exchange states that the platform never fetched the flag.",
+        "Sistem pertukaran menyatakan bahwa platform tidak pernah mengambil laporan tersebut.",
+    ),
+    "silence_seen": (
+        "A participant of the platform was last connected at {at}.",
+        "Peserta dari platform terakhir terhubung pada {at}.",
+    ),
+    "silence_unseen": (
+        "No participant of the platform was ever connected.",
+        "Tidak pernah ada peserta dari platform yang terhubung.",
+    ),
+    "proof": ("The log", "Log"),
+    "origin": ("Origin", "Asal"),
+    "log_key": ("SHA-256 of the log's key", "SHA-256 kunci log"),
+    "size": ("Size of the head", "Ukuran kepala log"),
+    "root": ("Root of the head", "Akar kepala log"),
+    "keys": ("Keys, as the directory has them", "Kunci menurut direktori"),
+    "key": ("SHA-256 of the key", "SHA-256 kunci"),
+    "organisation": ("Organisation", "Organisasi"),
+    "algorithm": ("Algorithm", "Algoritma"),
+    "valid": ("Valid from, until", "Berlaku sejak, sampai"),
+    "record": ("Recorded in the log at entry", "Tercatat dalam log pada entri"),
+    "no_record": (
+        "The log records no directory before these statements. Whose keys these are is for the reader to know.",
+        (
+            "Log tidak mencatat direktori sebelum pernyataan ini. Milik siapa kunci tersebut harus diketahui pembaca "
+            "dari sumber lain."
+        ),
+    ),
+    "not_proven": ("What this file does not prove", "Yang tidak dibuktikan oleh berkas ini"),
+    "not_complete": (
+        "That nothing else was said in the case: a statement may have been left out of the file, or have come later.",
+        (
+            "Bahwa tidak ada hal lain yang dinyatakan dalam perkara: suatu pernyataan mungkin tidak disertakan dalam "
+            "berkas, atau datang kemudian."
+        ),
+    ),
+    "not_the_clock": (
+        "That the clock of the exchange was right: times of receipt are its own. The order of the log is proven.",
+        "Bahwa jam sistem pertukaran tepat: waktu penerimaan berasal dari jamnya sendiri. Urutan log terbukti.",
+    ),
+    "not_true": (
+        "That what the parties say is true, or lawful.",
+        "Bahwa keterangan para pihak benar atau sah menurut hukum.",
+    ),
+    "yes": ("yes", "ya"),
+}
+"""English, Indonesian. Braces are filled in."""
+
+
+def word(name: str, language: Language, *positional: object, **named: object) -> str:
+    """Give a text, with its braces filled in."""
+    return WORDS[name][language.position].format(*positional, **named)
+
+
+_BY_HAND = {
+    Language.EN: """\
+How to check this evidence by hand: case {case}
+
+It takes a shell (sh) with the usual tools, and OpenSSL 3. Unpack the file into an empty folder, go
+there, and enter the indented lines. After the first of them a check that fails ends the shell with
+an error. Nothing here needs a network, Panji, or the exchange.
+
+{start}
+
+1. The file is whole. This finds damage, not forgery: whoever forges a file writes new sums.
+
+{sums}
+
+2. The key of the log {origin}. Everything rests on it: compare this value with the one that the
+operator has published elsewhere, or that another participant gives you.
+
+{key}
+
+In this file it is {fingerprint}.
+
+3. The head of the log. The note begins with the text that is signed: the log's origin, its size and
+the root of its Merkle tree. The signature stands in the line with the log's name. The last command
+says "Signature Verified Successfully".
+
+{head}
+
+4. Each entry of the log is that of its statement. An entry has four lines: its version, the kind of
+the statement, the time of receipt, and a commitment. The commitment is the HMAC-SHA256, keyed with
+the salt, of the file "opening". The second line of that is the SHA-256 of the envelope; the
+recipient and the statement's number in the recipient's feed follow.
+
+{openings}
+
+5. Each entry is in the log (RFC 6962, section 2.1.1). SHA-256 of a zero byte and the entry gives the
+leaf. The file "path" names the sibling on every level and its side; SHA-256 of a byte of value one
+and of both gives the parent. The last parent is the root of step 3.
+
+{paths}
+
+6. Each statement is signed. The file "parts" says at which byte of the envelope the payload and the
+signatures stand. What is signed is the DSSE encoding: a header, then the payload. The file "signers"
+says which key made which signature. Of a statement without a file "envelope" the content was left
+out or erased, and its signature cannot be checked from this file.
+
+{signatures}
+
+7. Whose keys these are. {owners}
+
+8. What is said. The payload is a message of the schema panji/v1/statement.proto. Its texts are plain
+UTF-8, which any viewer shows; "protoc --decode_raw < payload" lists all fields. A reply names in
+in_reply_to the SHA-256 of the envelope that it answers.
+
+Proven by this: the log has these entries, in this order, and states these times of receipt; the
+entries are those of these statements; the owners of the keys signed them. Not proven: that nothing
+else was said, that the exchange's clock was right, that what is said is true.
+""",
+    Language.ID: """\
+Cara memeriksa bukti ini secara mandiri: perkara {case}
+
+Diperlukan shell (sh) dengan perkakas yang lazim, dan OpenSSL 3. Ekstrak berkas ke folder kosong,
+masuk ke folder itu, lalu ketikkan baris-baris yang menjorok. Setelah baris pertama, pemeriksaan yang
+gagal menghentikan shell dengan pesan galat. Tidak diperlukan jaringan, Panji, maupun sistem
+pertukaran.
+
+{start}
+
+1. Berkas utuh. Langkah ini menemukan kerusakan, bukan pemalsuan: pemalsu akan menulis nilai baru.
+
+{sums}
+
+2. Kunci log {origin}. Semuanya bertumpu pada kunci ini: cocokkan nilai berikut dengan yang diumumkan
+operator di tempat lain, atau yang diberikan oleh peserta lain.
+
+{key}
+
+Dalam berkas ini nilainya {fingerprint}.
+
+3. Kepala log. Catatan diawali teks yang ditandatangani: asal log, ukurannya, dan akar pohon
+Merkle-nya. Tanda tangan terdapat pada baris yang memuat nama log. Perintah terakhir menampilkan
+"Signature Verified Successfully".
+
+{head}
+
+4. Setiap entri log adalah entri pernyataannya. Entri terdiri atas empat baris: versi, jenis
+pernyataan, waktu penerimaan, dan komitmen. Komitmen adalah HMAC-SHA256, dengan garam (salt) sebagai
+kunci, atas berkas "opening". Baris kedua berkas itu adalah SHA-256 amplop; penerima dan nomor
+pernyataan dalam aliran penerima menyusul.
+
+{openings}
+
+5. Setiap entri ada dalam log (RFC 6962, bagian 2.1.1). SHA-256 atas satu bita nol dan entri
+menghasilkan daun. Berkas "path" menyebutkan saudara pada tiap tingkat beserta sisinya (left = kiri,
+right = kanan); SHA-256 atas satu bita bernilai satu dan keduanya menghasilkan induk. Induk terakhir
+adalah akar pada langkah 3.
+
+{paths}
+
+6. Setiap pernyataan ditandatangani. Berkas "parts" menyebutkan pada bita ke berapa dalam amplop
+muatan dan tanda tangan berada. Yang ditandatangani adalah penyandian DSSE: kepala, lalu muatan.
+Berkas "signers" menyebutkan kunci mana yang membuat tanda tangan mana. Pernyataan tanpa berkas
+"envelope" isinya tidak disertakan atau telah dihapus, dan tanda tangannya tidak dapat diperiksa dari
+berkas ini.
+
+{signatures}
+
+7. Pemilik kunci. {owners}
+
+8. Bunyi pernyataan. Muatan adalah pesan dengan skema panji/v1/statement.proto. Teksnya UTF-8 biasa,
+yang dapat ditampilkan oleh penampil apa pun; "protoc --decode_raw < payload" menampilkan semua
+bidang. Suatu jawaban menyebutkan dalam in_reply_to nilai SHA-256 amplop yang dijawabnya.
+
+Yang terbukti: log memuat entri-entri ini, dalam urutan ini, dan menyatakan waktu penerimaan ini;
+entri-entri itu adalah entri pernyataan ini; pemilik kunci menandatanganinya. Yang tidak terbukti:
+bahwa tidak ada hal lain yang dinyatakan, bahwa jam sistem pertukaran tepat, bahwa keterangan itu
+benar.
+""",
+}
+_OWNERS = {
+    Language.EN: """\
+The directory is a statement of the operator, in the log like all others (steps 4
+to 6). Under each key come the lines of the directory around it: the organisation's id above, the
+time in which it is valid below. Compare that with the time of receipt, the third line of the file
+"entry". If you have a directory that you trust more, look there.""",
+    Language.ID: """\
+Direktori adalah pernyataan operator, yang tercatat dalam log seperti pernyataan
+lain (langkah 4 sampai 6). Di bawah setiap kunci tampil baris-baris direktori di sekitarnya: pengenal
+organisasi di atas, masa berlaku di bawah. Cocokkan masa itu dengan waktu penerimaan, yaitu baris
+ketiga berkas "entry". Jika Anda memiliki direktori yang lebih tepercaya, gunakan direktori itu.""",
+}
+_NO_OWNERS = {
+    Language.EN: """\
+The log records no directory before these statements: you need a directory that
+you trust, such as a participant's directory.toml. Each file in "keys" is named by the SHA-256 of its
+key in DER form.""",
+    Language.ID: """\
+Log tidak mencatat direktori sebelum pernyataan ini: diperlukan direktori yang
+Anda percayai, misalnya directory.toml milik peserta. Nama setiap berkas dalam "keys" adalah SHA-256
+kunci tersebut dalam bentuk DER.""",
+}
+
+
+def by_hand(language: Language, commands: Mapping[str, str], *, case: str, origin: str, fingerprint: str) -> str:
+    """Give the steps of a check by hand.
+
+    Args:
+        language: Of the text.
+        commands: By the name of their step; they are indented. Without ``owners`` the log records no directory.
+        case: Id of the case.
+        origin: Of the log.
+        fingerprint: Hex SHA-256 of the log's key.
+    """
+    shown = {name: textwrap.indent(command, "    ") for name, command in commands.items()}
+    owners = f"{_OWNERS[language]}\n\n{shown['owners']}" if "owners" in shown else _NO_OWNERS[language]
+    named = shown | {"owners": owners, "case": case, "origin": origin, "fingerprint": fingerprint}
+    return _BY_HAND[language].format(**named)
