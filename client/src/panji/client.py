@@ -47,6 +47,7 @@ from panji.steps import Disk, Rpc, Step, Steps, Turn
 from panji.tls import channel_credentials, channel_options
 from panji.v1 import (
     case_pb2_grpc,
+    directory_service_pb2_grpc,
     feed_service_pb2_grpc,
     flag_service_pb2_grpc,
     log_service_pb2_grpc,
@@ -340,6 +341,19 @@ class Client:
         """Returns a tile of the log, or a bundle of entries, **not verified**: :mod:`panji.core.audit` does that."""
         return self._run(self._operations.tile(tile))
 
+    def directory_record(self, before: int) -> Verified | None:
+        """Returns the directory that was on record below an index of the log, or None where there was none."""
+        return self._run(self._operations.directory_record(before))
+
+    def evidence(self, case_id: str, *, with_content: bool = True) -> bytes:
+        """Returns a bundle that proves a case of ours to people without Panji: a ZIP file (``docs/evidence.md``).
+
+        Args:
+            case_id: The case.
+            with_content: Otherwise what both sides said is left out, and only its proof is in the bundle.
+        """
+        return self._run(self._operations.evidence(case_id, with_content=with_content))
+
     # Carrying out.
 
     def _run(self, steps: Steps[_T]) -> _T:
@@ -614,6 +628,14 @@ class AsyncClient:
         """As :meth:`Client.tile`."""
         return await self._run(self._operations.tile(tile))
 
+    async def directory_record(self, before: int) -> Verified | None:
+        """As :meth:`Client.directory_record`."""
+        return await self._run(self._operations.directory_record(before))
+
+    async def evidence(self, case_id: str, *, with_content: bool = True) -> bytes:
+        """As :meth:`Client.evidence`."""
+        return await self._run(self._operations.evidence(case_id, with_content=with_content))
+
     # Carrying out.
 
     async def _run(self, steps: Steps[_T]) -> _T:
@@ -677,6 +699,7 @@ def _methods(channel: Any) -> dict[str, Any]:
         response_service_pb2_grpc.ResponseServiceStub(channel),
         case_pb2_grpc.CaseServiceStub(channel),
         feed_service_pb2_grpc.FeedServiceStub(channel),
+        directory_service_pb2_grpc.DirectoryServiceStub(channel),
         log_service_pb2_grpc.LogServiceStub(channel),
     )
     return {name: method for stub in stubs for name, method in vars(stub).items()}

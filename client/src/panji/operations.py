@@ -35,6 +35,7 @@ from panji.errors import (
     TransportError,
     VerificationError,
 )
+from panji.evidence.export import Material, export
 from panji.forks import Forks
 from panji.heads import Heads
 from panji.inbox import Cursor, Inbox
@@ -44,6 +45,7 @@ from panji.steps import Disk, Pause, Rpc, Steps
 from panji.store import Store
 from panji.v1 import (
     case_pb2,
+    directory_service_pb2,
     feed_service_pb2,
     flag_service_pb2,
     log_service_pb2,
@@ -437,6 +439,70 @@ class Operations:
             rpc = Rpc("GetTile", request)
         response = yield from self._call(rpc)
         return bytes(response.data)
+
+    # Proving to others.
+
+    @_of_one_log
+    def directory_record(self, before: int) -> Steps[Verified | None]:
+        """Fetches the directory that was on record below an index of the log; None where there was none."""
+        if before < 1:
+            return None
+        request = directory_service_pb2.GetDirectoryRequest(before_index=before)
+        try:
+            response = yield from self._call(Rpc("GetDirectory", request))
+        except RefusedError as refusal:
+            if refusal.reason is not Reason.DIRECTORY_NOT_RECORDED:
+                raise
+            return None
+        yield from self._refresh()
+        record = self.session.verify_record(response.record, before=before)
+        yield from self._heads.link([record.receipt.checkpoint])
+        return record
+
+    @_of_one_log
+    def evidence(self, case_id: str, *, with_content: bool) -> Steps[bytes]:
+        """Fetches what proves a case, and makes a bundle of it."""
+        case = yield from self.case(case_id)
+        records = yield from self._records(case)
+        statements = (*records, *case.statements)
+        note = yield from self._evident_head(case.statements[-1].receipt.index)
+        head = self.session.open_checkpoint(note)
+        proofs = {}
+        for one in statements:
+            old = self.session.open_checkpoint(one.receipt.checkpoint)
+            path = yield from self.inclusion_proof(one.receipt.index, head)
+            proofs[one.receipt.index] = (path.proof, (yield from self.consistency_proof(old, head)))
+        session = self.session
+        return export(
+            Material(case=case, records=records, checkpoint=note, proofs=proofs),
+            log=session.log,
+            directory=session.directory,
+            organisation=session.organisation,
+            now=self._clock(),
+            signers=session.signers,
+            with_content=with_content,
+        )
+
+    def _records(self, case: VerifiedCase) -> Steps[list[Verified]]:
+        """Fetches every directory that was on record when a statement of a case was received, oldest first."""
+        found: list[Verified] = []
+        first, before = case.statements[0].receipt.index, case.statements[-1].receipt.index
+        while (record := (yield from self.directory_record(before))) is not None:
+            found.insert(0, record)
+            before = record.receipt.index
+            if before < first:
+                break
+        return found
+
+    def _evident_head(self, index: int) -> Steps[str]:
+        """Fetches a signed head above an index to prove everything in: one that witnesses cosigned, if there is one."""
+        response = yield from self._call(Rpc("GetCheckpoint", log_service_pb2.GetCheckpointRequest()))
+        newest = yield from self._heads.believe(response.checkpoint)
+        if response.cosigned:
+            yield from self._heads.link([response.cosigned])
+            if self.session.open_checkpoint(response.cosigned).size > index:
+                return str(response.cosigned)
+        return newest.note if newest else ""
 
     # Underneath.
 

@@ -21,6 +21,7 @@ from panji.core import receipt as receipts
 from panji.core.checkpoint import open_checkpoint
 from panji.core.identifier import new_id
 from panji.core.statements import Statement
+from panji.core.vocabulary import Kind
 from panji.errors import DeliveryError, ForkKind, LogForkError, MalformedError, ReceiptError, VerificationError
 from panji.trust import Trust, Verified, VerifiedCase, follow, must_fit
 from panji.wire.cases import case_to_message
@@ -71,6 +72,16 @@ class Session:
         self._roots: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
         self._open = lru_cache(maxsize=256)(self._open_new)
         self.trust(directory)
+
+    @property
+    def log(self) -> NoteVerifier:
+        """The log's key."""
+        return self._log
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """What signs for us."""
+        return self._signers
 
     @property
     def directory(self) -> Directory:
@@ -202,10 +213,8 @@ class Session:
         Raises:
             VerificationError: DeliveryError, SignatureError, ReceiptError, NoteError or ProofError.
         """
-        receipt = read_receipt(delivery.receipt)
         # 1 to 6 are those of Trust.statement.
-        checkpoint = self.open_checkpoint(receipt.checkpoint)
-        verified = self._trust.statement(delivery.envelope, receipt, checkpoint)
+        verified = self._proven(delivery)
         # 7 For us. Stops misdelivery: a genuine statement to somebody else.
         said = verified.statement
         parties = {said.recipient} if addressed_to_us else {said.recipient, said.sender}
@@ -246,18 +255,39 @@ class Session:
         Raises:
             VerificationError: A statement does not verify, or they do not make this case.
         """
-        # 1 Every statement by itself, as a delivery. Stops invented and altered replies.
-        statements = tuple(self.verify_delivery(one, addressed_to_us=False) for one in claimed.statements)
+        # 1 Every statement by itself. Stops invented and altered replies.
+        statements = tuple(self._proven(one) for one in claimed.statements)
         # 2 They make this case, and this state (the steps of panji.trust.follow). Stops grafting, reordering and every
         #   false state.
         verified = follow(claimed.id, statements)
-        # 3 Nothing left out that we know of. Stops hiding an answer that was given.
+        # 3 Ours, and nothing left out that we know of. Stops misdelivery, and hiding an answer that was given.
+        if self.organisation not in {verified.case.authority, verified.case.platform}:
+            raise DeliveryError("the case is between others")
         if not set(known).issubset(one.digest for one in statements):
             raise VerificationError("the case lacks a statement that we hold a receipt for")
         # 4 And that state is the one claimed. Stops an exchange that tells its users something else than the record.
         if not _is_told_so(claimed, verified.case):
             raise VerificationError("the exchange claims another state than the statements make")
         return verified
+
+    def verify_record(self, delivery: receipt_pb2.Delivery, *, before: int) -> Verified:
+        """Verifies a directory that is on record in the log.
+
+        Args:
+            delivery: What came.
+            before: The index that it must stand below.
+
+        Raises:
+            VerificationError: DeliveryError, SignatureError, ReceiptError, NoteError or ProofError.
+        """
+        verified = self._proven(delivery)
+        if verified.statement.kind is not Kind.DIRECTORY_RECORD or verified.receipt.index >= before:
+            raise DeliveryError("what came is not the directory that was on record there")
+        return verified
+
+    def _proven(self, delivery: receipt_pb2.Delivery) -> Verified:
+        receipt = read_receipt(delivery.receipt)
+        return self._trust.statement(delivery.envelope, receipt, self.open_checkpoint(receipt.checkpoint))
 
     def _open_new(self, note: str) -> Checkpoint:
         checkpoint = open_checkpoint(note, self._log)

@@ -7,6 +7,7 @@ import typer
 from panji.cli.answers import add_to as add_answers
 from panji.cli.boundary import EXIT_CODES, CommandLine
 from panji.cli.cases import add_to as add_cases
+from panji.cli.evidence import add_to as add_evidence
 from panji.cli.flags import add_to as add_flags
 from panji.cli.forks import add_to as add_forks
 from panji.cli.importing import add_to as add_importing
@@ -40,6 +41,7 @@ for add_to in (
     add_answers,
     add_cases,
     add_receipts,
+    add_evidence,
     add_log,
     add_forks,
 ):

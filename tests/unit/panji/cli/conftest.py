@@ -7,6 +7,7 @@ many statements are answered), or be killed between accepting and answering (``d
 from __future__ import annotations
 
 import json
+import secrets
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,24 +24,27 @@ from panji.core import merkle
 from panji.core.case import apply, open_case
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
+from panji.core.identifier import new_id
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.receipt import Receipt
-from panji.core.statements import Flag
+from panji.core.statements import DirectoryRecord, Flag, Statement
 from panji.core.tiles import ENTRIES, WIDTH, Tile
 from panji.errors import Reason, RefusedError, TransportError
 from panji.operations import Operations
 from panji.v1 import (
     case_pb2,
+    directory_service_pb2,
     feed_service_pb2,
     flag_service_pb2,
     log_service_pb2,
+    receipt_pb2,
     response_service_pb2,
 )
 from panji.wire.cases import case_to_message
-from panji.wire.envelopes import parse_envelope
+from panji.wire.envelopes import encode_envelope, parse_envelope
 from panji.wire.receipts import delivery_to_message, receipt_to_message
-from panji.wire.statements import parse_statement
+from panji.wire.statements import encode_statement, parse_statement
 from panji.wire.status import refusal_to_status
 
 if TYPE_CHECKING:
@@ -52,7 +56,14 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.profile import Profile
 
-_MODULES = (case_pb2, feed_service_pb2, flag_service_pb2, log_service_pb2, response_service_pb2)
+_MODULES = (
+    case_pb2,
+    directory_service_pb2,
+    feed_service_pb2,
+    flag_service_pb2,
+    log_service_pb2,
+    response_service_pb2,
+)
 _BATCHES = {"SubmitFlags", "SubmitResponses"}
 
 
@@ -66,6 +77,8 @@ class Exchange:
     def __init__(self, made: development.Development) -> None:
         log_key = PrivateKeySigner.from_pem((made.directory / "exchange/keys/log.pem").read_bytes())
         self._signer = NoteSigner(made.origin, log_key)
+        self._voice = PrivateKeySigner.from_pem((made.directory / "exchange/keys/statements.pem").read_bytes())
+        self.directory_text = (made.directory / "operator/directory.toml").read_text()
         self._frontier = merkle.Frontier(0)
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._entries: list[bytes] = []
@@ -74,6 +87,7 @@ class Exchange:
         self._cases: dict[str, Case] = {}
         self._said: dict[str, list[tuple[bytes, Receipt]]] = defaultdict(list)
         self.checkpoint = ""
+        self.cosigned = ""
         self.refuse: dict[str, Reason] = {}
         self.silent_after: int | None = None
         self.dies_after: int | None = None
@@ -103,6 +117,31 @@ class Exchange:
             case = open_case(statement, digest, now)
         else:
             case = apply(self._cases[statement.case], statement, digest, now)
+        receipt = self._log(statement, data, now)
+        self._by_id[statement.id] = (data, receipt)
+        self._cases[statement.case] = case
+        self._said[statement.case].append((data, receipt))
+        if self.dies_after is not None and self.size >= self.dies_after:
+            raise Killed
+        return receipt
+
+    def record(self, document: str = "") -> None:
+        """Puts the directory on record, as the exchange does when it starts."""
+        said = Statement(
+            id=new_id(datetime.now(UTC), secrets.token_bytes(8)),
+            exchange=self._signer.verifier.name,
+            sender="operator",
+            recipient="operator",
+            issued_at=datetime.now(UTC),
+            language="en",
+            body=DirectoryRecord(document=document or self.directory_text),
+        )
+        data = encode_envelope(dsse.sign(encode_statement(said), [self._voice]))
+        self._log(said, data, datetime.now(UTC))
+
+    def _log(self, statement: Statement, data: bytes, now: datetime) -> Receipt:
+        """Puts a statement into the log and into its recipient's feed."""
+        digest = dsse.digest(data)
         feed = self.feeds[statement.recipient]
         salt, sequence = bytes(16), len(feed) + 1
         entry = Entry(statement.kind.value, now, commit(salt, digest, statement.recipient, sequence))
@@ -125,12 +164,7 @@ class Exchange:
             extension.inclusion_proof(index),
             self.checkpoint,
         )
-        self._by_id[statement.id] = (data, receipt)
         feed.append((data, receipt))
-        self._cases[statement.case] = case
-        self._said[statement.case].append((data, receipt))
-        if self.dies_after is not None and self.size >= self.dies_after:
-            raise Killed
         return receipt
 
     def call(self, caller: str, method: str, request: Any) -> Any:
@@ -147,18 +181,37 @@ class Exchange:
             case "GetConsistencyProofs":
                 proofs = merkle.consistency_proofs(request.old_sizes, request.new_size, lambda _: self._nodes)
                 return response(proofs=[{"hashes": proof} for proof in proofs])
-            case "GetCheckpoint" | "GetConsistencyProof" | "GetTile" | "GetEntryBundle":
+            case (
+                "GetCheckpoint"
+                | "GetConsistencyProof"
+                | "GetInclusionProof"
+                | "GetDirectory"
+                | "GetTile"
+                | "GetEntryBundle"
+            ):
                 return response(**self._of_the_log(method, request))
             case _:
                 return response(receipt=receipt_to_message(self.accept(request.envelope)))
 
     def _of_the_log(self, method: str, request: Any) -> dict[str, Any]:
         if method == "GetCheckpoint":
-            return {"checkpoint": self.checkpoint}
+            return {"checkpoint": self.checkpoint, "cosigned": self.cosigned}
         if method == "GetConsistencyProof":
-            return {}
+            sizes = request.old_size, request.new_size
+            return {"proof": merkle.consistency_proof(*sizes, lambda _: self._nodes)}
+        if method == "GetInclusionProof":
+            proof = merkle.inclusion_proof(request.index, request.size, lambda _: self._nodes)
+            return {"proof": proof, "leaf_hash": self._nodes[0, request.index]}
+        if method == "GetDirectory":
+            return {"record": self._record(request.before_index)}
         level = request.level if method == "GetTile" else ENTRIES
         return {"data": MemoryLog.of(self._entries).tile(Tile(level, request.index, request.width or WIDTH))}
+
+    def _record(self, before: int) -> receipt_pb2.Delivery:
+        below = [one for one in self.feeds["operator"] if one[1].index < before]
+        if not below:
+            raise RefusedError(Reason.DIRECTORY_NOT_RECORDED, "none")
+        return delivery_to_message(*below[-1])
 
     def _result(self, data: bytes) -> flag_service_pb2.SubmitResult:
         try:
