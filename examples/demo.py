@@ -26,8 +26,11 @@ from rich.table import Table
 from rich.text import Text
 
 from panji.client import Client
+from panji.core.note import NoteVerifier
 from panji.development import Development, init
 from panji.errors import TransportError
+from panji.evidence import verdict
+from panji.evidence.verify import verify
 from panji.importer import read_file
 from panji.profile import Profile
 
@@ -167,6 +170,7 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
             listener.join(TIMEOUT)
         summary = account(development, story, rows=len(rows), targets=sum(row.targets for row in rows))
         summary["restarts"] = exchange.restarts
+        export_evidence(development, folder / "evidence")
     finally:
         for process in sides.values():
             process.kill()
@@ -174,9 +178,27 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
             if process.stdout:
                 process.stdout.close()
         exchange.stop()
+    summary["evidence_verified"] = verify_evidence(development, folder / "evidence", console)
     summary["rebuilt"] = from_the_log(development, console)
     show(summary, story, rows, console, founding=founding)
     return summary
+
+
+def export_evidence(development: Development, folder: Path) -> None:
+    """Writes every case as one file that proves itself."""
+    folder.mkdir()
+    with Client.connect(Profile.load(development.profiles[MINISTRY])) as client:
+        for case in client.cases():
+            (folder / f"{case.case.id}.evidence.zip").write_bytes(client.evidence(case.case.id))
+
+
+def verify_evidence(development: Development, folder: Path, console: Console) -> int:
+    """Verifies the files when the exchange is gone, as a court would, by the log's key alone. Returns their number."""
+    log = NoteVerifier.parse(development.log_key)
+    verdicts = [verdict.line(verify(path.read_bytes(), log)) for path in sorted(folder.iterdir())]
+    if verdicts:
+        console.print(Text(f"\nEvidence of {len(verdicts)} cases, verified offline. The last says:\n{verdicts[-1]}"))
+    return len(verdicts)
 
 
 def from_the_log(development: Development, console: Console) -> bool:
@@ -287,6 +309,7 @@ def main() -> int:
         and summary["accepted"] + summary["refused"] == summary["flags"]
         and summary["decided"] == summary["acknowledged"] == summary["accepted"]
         and summary["receipts_verified"] + RECORDED == summary["log_size"]
+        and summary["evidence_verified"] == summary["accepted"]
         and summary["rebuilt"]
     )
     return 0 if complete else 1
