@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from panji.core.receipt import Receipt
     from panji_server.directory import DirectorySource
     from panji_server.limits import RateLimit
+    from panji_server.quorum import Quorum
     from panji_server.storage.base import Fetched, Row, Storage
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ _READERS = 2
 """Threads that read from the database."""
 
 # Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end, limits
-# are lowered, and a later version knows more rules.
+# are lowered, a later version knows more rules, and witnesses fall silent.
 _MAY_BE_OLD = frozenset(
     {
         Reason.PAYLOAD_TOO_LARGE,
@@ -58,6 +59,7 @@ _MAY_BE_OLD = frozenset(
         Reason.NOT_ACCREDITED,
         Reason.RECIPIENT_UNKNOWN,
         Reason.ROLE_NOT_ALLOWED,
+        Reason.WITNESSES_OVERDUE,
     }
 )
 
@@ -88,6 +90,7 @@ class Exchange:
         on_failure: Called once when the storage failed and the process must end.
         on_statement: Told of every statement of the exchange's own that was accepted.
         clock: Gives the time; aware.
+        quorum: What witnesses have cosigned, where there are any.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Exchange:
         on_failure: Callable[[StorageError], None],
         on_statement: Callable[[Accepted], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        quorum: Quorum | None = None,
     ) -> None:
         self.storage = storage
         self.directory = directory
@@ -109,6 +113,7 @@ class Exchange:
         self._rules = rules
         self._limit = limit
         self._clock = clock
+        self._quorum = quorum
         self._on_failure = on_failure
         self._on_statement = on_statement
         self._failed = False
@@ -194,9 +199,12 @@ class Exchange:
         drafts: list[Admitted | RefusedError] = []
         for data in envelopes:
             try:
-                drafts.append(admit(data, allowed, caller, directory=directory, now=now, rules=self._rules))
+                draft = admit(data, allowed, caller, directory=directory, now=now, rules=self._rules)
             except RefusedError as refusal:
                 drafts.append(refusal)
+                continue
+            # Last, so that what could never be accepted is not told to come back.
+            drafts.append((self._quorum.refusal() if self._quorum is not None else None) or draft)
         return drafts
 
     async def _accepted_before(
@@ -271,6 +279,28 @@ class Exchange:
         except StorageError as error:
             self._fail(error)
             raise RefusedError(Reason.STORAGE_FAILED, "the database failed; try again") from error
+
+    async def head(self) -> tuple[str, str]:
+        """Returns the newest checkpoint, and the newest one that enough witnesses have cosigned; empty where none is.
+
+        Raises:
+            RefusedError: As :meth:`read`.
+        """
+        size = (await self.read(self.storage.current_head)).frontier.size
+        signed = (await self.read(self.storage.checkpoints, [size])).get(size, "")
+        return signed, self._quorum.signed if self._quorum is not None else ""
+
+    async def published(self) -> str:
+        """Returns the checkpoint for anyone to follow the log by: where there are witnesses, one that they cosigned.
+
+        Empty while there is none.
+
+        Raises:
+            RefusedError: As :meth:`read`.
+        """
+        if self._quorum is not None:
+            return self._quorum.signed
+        return (await self.head())[0]
 
     def nudge(self) -> None:
         """Lets every feed yield, if only an empty run: when the directory changes, readers are looked at anew."""
