@@ -15,14 +15,16 @@ from support.rooms import LATER, LOG, flags, put
 from support.witnesses import WITNESSES, policy_text, seconds
 
 from panji.core import merkle
+from panji.core.note import NoteVerifier
 from panji.core.tlog_policy import open_witnessed, parse_policy
-from panji.errors import InputError, Reason, RefusedError
+from panji.errors import ConfigError, PanjiError, Reason, RefusedError
 from panji_server.quorum import Quorum
 from panji_server.witness_call import WitnessError
-from panji_server.witnesses import Feeder, Pace, require_askable
+from panji_server.witnesses import Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
 PATIENCE = 10.0
 """Seconds until a test that hangs fails; nothing waits that long."""
@@ -510,23 +512,39 @@ async def test_a_defect_met_with_one_witness_does_not_end_the_asking_of_the_othe
 # Policies.
 
 
-def test_a_policy_whose_quorum_can_be_asked_passes() -> None:
-    require_askable(parse_policy(policy_text(TWO, urls={"alder": "http://a", "cedar": "https://c/w"}).encode()))
-    require_askable(parse_policy(policy_text("none").encode()))
+def test_a_policy_whose_quorum_can_be_asked_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "policy.txt"
+    for text in (
+        policy_text(TWO, urls={"alder": "http://a", "cedar": "https://c/w"}),
+        policy_text("none", logs=[LOG.verifier]),
+    ):
+        path.write_text(text)
+        assert read_policy(path, LOG.verifier) == parse_policy(text.encode())
+
+
+OTHER_LOG = NoteVerifier.for_key("other.example", WITNESSES["alder"].verifier.public_key)
+WRONG_URL = {"alder": "ftp://a.example", "birch": "http://b", "cedar": "http://c"}
 
 
 @pytest.mark.parametrize(
-    ("urls", "message"),
+    ("text", "message"),
     [
-        ({"alder": "http://a.example"}, "cannot make the quorum"),
-        ({}, "cannot make the quorum"),
-        ({"alder": "ftp://a.example", "birch": "http://b", "cedar": "http://c"}, "URL of witness alder"),
+        (policy_text(TWO, urls={"alder": "http://a.example"}), "cannot make the quorum"),
+        (policy_text(TWO), "cannot make the quorum"),
+        (policy_text(TWO, urls=WRONG_URL), "URL of witness alder"),
+        (policy_text("none", logs=[OTHER_LOG]), "names logs, and this exchange's is not among them"),
+        ("quorum alder\n", "line 1"),
+        (None, "No such file"),
     ],
 )
-def test_a_policy_whose_quorum_cannot_be_asked_is_refused(urls: dict[str, str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        require_askable(parse_policy(policy_text(TWO, urls=urls).encode()))
+def test_a_policy_that_the_exchange_cannot_keep_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "policy.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_policy(path, LOG.verifier)
+    assert caught.value.key == "witnesses.policy"
 
 
 def test_what_a_witness_does_is_no_error_of_the_exchange() -> None:
-    assert not issubclass(WitnessError, InputError | RefusedError)
+    assert not issubclass(WitnessError, PanjiError)
