@@ -74,6 +74,7 @@ class Exchange:
         self._cases: dict[str, Case] = {}
         self._said: dict[str, list[tuple[bytes, Receipt]]] = defaultdict(list)
         self.checkpoint = ""
+        self.cosigned = ""
         self.refuse: dict[str, Reason] = {}
         self.silent_after: int | None = None
         self.dies_after: int | None = None
@@ -154,7 +155,7 @@ class Exchange:
 
     def _of_the_log(self, method: str, request: Any) -> dict[str, Any]:
         if method == "GetCheckpoint":
-            return {"checkpoint": self.checkpoint}
+            return {"checkpoint": self.checkpoint, "cosigned": self.cosigned}
         if method == "GetConsistencyProof":
             return {}
         level = request.level if method == "GetTile" else ENTRIES
