@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,20 @@ def test_a_log_that_was_set_back_and_grown_differently_is_refused_by_the_witness
     assert open_checkpoint(seen.checkpoint, world.log).size == fork
     assert not seen.cosigned or open_checkpoint(seen.cosigned, world.log).size < honest
     assert open_checkpoint(note, world.log).size == honest  # whoever holds this one can prove it all
+
+
+def test_the_log_is_published_under_its_cosigned_head(world: World) -> None:
+    with world.made.config.open("a") as config:
+        config.write('[log_http]\nlisten = "127.0.0.1:0"\n')
+    running = Running(world)
+    try:
+        running.start()
+        note = cosigned(running, submit(running, 2))
+        address = running.wait_for("exchange.started")["log_http"]
+        with urllib.request.urlopen(f"http://{address}/checkpoint", timeout=PATIENCE) as answer:
+            assert answer.read().decode() == note
+    finally:
+        running.close()
 
 
 # Silence.

@@ -22,6 +22,7 @@ from panji_server.ledger import Ledger, receipts
 from panji_server.presence import Presence
 from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
 from panji_server.storage.base import StorageError
+from panji_server.tiles import newest_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -286,21 +287,19 @@ class Exchange:
         Raises:
             RefusedError: As :meth:`read`.
         """
-        size = (await self.read(self.storage.current_head)).frontier.size
-        signed = (await self.read(self.storage.checkpoints, [size])).get(size, "")
-        return signed, self._quorum.signed if self._quorum is not None else ""
+        newest = await self.read(newest_checkpoint, self.storage)
+        return newest, self._quorum.signed if self._quorum is not None else ""
 
     async def published(self) -> str:
-        """Returns the checkpoint for anyone to follow the log by: where there are witnesses, one that they cosigned.
+        """Returns the checkpoint for anyone to follow the log by, empty while the log is.
 
-        Empty while there is none.
+        Where there are witnesses, the newest that enough of them have cosigned; the log's newest while there is none.
 
         Raises:
             RefusedError: As :meth:`read`.
         """
-        if self._quorum is not None:
-            return self._quorum.signed
-        return (await self.head())[0]
+        cosigned = self._quorum.signed if self._quorum is not None else ""
+        return cosigned or await self.read(newest_checkpoint, self.storage)
 
     def nudge(self) -> None:
         """Lets every feed yield, if only an empty run: when the directory changes, readers are looked at anew."""

@@ -14,7 +14,7 @@ from support.statements import MINISTRY, NOON, PLATFORM, a_flag
 from support.witnesses import WITNESSES, cosigned, policy_text
 
 from panji.client import Client
-from panji.errors import ConfigError, NoteError, QuorumError, StaleHeadError, VerificationError
+from panji.errors import ConfigError, LogForkError, NoteError, QuorumError, StaleHeadError
 from panji.witnesses import Witnesses
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def test_the_newest_head_may_be_ahead_of_the_witnesses_and_is_proved_to_extend_t
     client = stage.connect()
     assert client.checkpoint().size == 7
     assert client.witnessed().checkpoint.size == 5
-    assert [(one.old_size, one.new_size) for one in stage.exchange.called("GetConsistencyProof")] == [(5, 7), (5, 7)]
+    assert [(*one.old_sizes, one.new_size) for one in stage.exchange.called("GetConsistencyProofs")] == [(5, 7)]
 
 
 def test_the_witnesses_may_be_ahead_of_a_head_that_lags_behind(stage: Stage) -> None:
@@ -148,8 +148,9 @@ def test_a_log_behind_the_witnesses_backs_is_noticed(stage: Stage) -> None:
     for number in range(2):
         theirs.append(bytes([number]) * 32, "flag", PLATFORM, number + 1, NOON)
     stage.show(ALDER, BIRCH, log=theirs)
-    with pytest.raises(VerificationError):
+    with pytest.raises(LogForkError) as caught:
         stage.connect().checkpoint()
+    assert caught.value.saved
 
 
 def test_another_root_of_the_same_size_before_the_witnesses_is_noticed(stage: Stage) -> None:
@@ -157,8 +158,9 @@ def test_another_root_of_the_same_size_before_the_witnesses_is_noticed(stage: St
     for number in range(3):
         theirs.append(bytes([number]) * 32, "flag", PLATFORM, number + 1, NOON)
     stage.show(ALDER, BIRCH, CEDAR, log=theirs)
-    with pytest.raises(VerificationError):
+    with pytest.raises(LogForkError) as caught:
         stage.connect().checkpoint()
+    assert caught.value.saved
 
 
 def test_witnesses_of_another_log_are_not_believed(stage: Stage) -> None:
