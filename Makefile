@@ -18,7 +18,7 @@ DEV := $(VENV)/dev-$(VERSION)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 LOCAL := --no-deps --no-build-isolation --editable client --editable server
 # Extras stay in the pins: pip before 23.3 takes no hash of `coverage` for what a package asks as `coverage[toml]`.
-PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
+PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 	--no-emit-package panji --no-emit-package panji-server --custom-compile-command 'make pins' $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
@@ -60,8 +60,9 @@ contract: $(DEV) ## at a release: make today's protos the contract that nobody m
 	$(BIN)/buf build $(IMAGE) --config buf.yaml --exclude-source-info --output .ci/contract.binpb
 
 pins: $(DEV) ## pin the requirements by version and hash; UPGRADE=1 takes the newest
-	$(PIN) .ci/requirements.in --output-file .ci/requirements.txt
-	$(PIN) .ci/requirements-dev.in --output-file .ci/requirements-dev.txt
+	$(PIN) --python-version 3.11 .ci/requirements.in --output-file .ci/requirements.txt
+	$(PIN) --python-version 3.11 .ci/requirements-dev.in --output-file .ci/requirements-dev.txt
+	$(PIN) --python-version 3.12 --no-deps .ci/requirements-witness.in --output-file .ci/requirements-witness.txt
 
 bench: $(DEV) ## measure against a bare echo; BENCH=<file> writes JSON
 	$(BIN)/python tests/load/bench.py $(if $(BENCH),--json $(BENCH))

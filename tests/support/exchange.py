@@ -7,6 +7,7 @@ runs the same exchange in the test's own event loop, where its clock and its sto
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -66,9 +67,11 @@ from panji_server.audit import COMMON, EVENTS, AuditLog
 from panji_server.directory import DirectoryFile
 from panji_server.exchange import Exchange
 from panji_server.limits import RateLimit
+from panji_server.quorum import Quorum
 from panji_server.rpc.server import Server
 from panji_server.storage.base import StorageError
 from panji_server.storage.sqlite import SQLiteStorage
+from panji_server.witnesses import Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -864,10 +867,21 @@ class Serving:
             on_error=self.directory_events.append,
         )
         self.storage = wrap(SQLiteStorage(config.database))
-        key = PrivateKeySigner.from_pem(config.log_key.read_bytes())
+        signer = NoteSigner(config.origin, PrivateKeySigner.from_pem(config.log_key.read_bytes()))
+        audit = AuditLog(self._text)
+        told = config.witnesses
+        self.quorum: Quorum | None = None
+        if told.policy is not None:
+            self.quorum = Quorum(
+                read_policy(told.policy, signer.verifier),
+                overdue=told.overdue,
+                fail_closed=told.fail_closed,
+                report=audit.write,
+                clock=clock,
+            )
         self.exchange = Exchange(
             self.storage,
-            NoteSigner(config.origin, key),
+            signer,
             self.directory,
             Rules(
                 origin=config.origin,
@@ -879,14 +893,33 @@ class Serving:
             max_queue=max_queue,
             on_failure=self.failures.append,
             clock=clock,
+            quorum=self.quorum,
         )
-        self.server = Server(config, self.exchange, AuditLog(self._text))
+        self._feeder: Feeder | None = None
+        if self.quorum is not None:
+            self._feeder = Feeder(
+                self.quorum,
+                self.storage,
+                read=self.exchange.read,
+                write=self.exchange.chore,
+                pace=Pace(told.interval, told.timeout, told.refresh),
+                report=audit.write,
+            )
+        self._following: asyncio.Task[None] | None = None
+        self.server = Server(config, self.exchange, audit)
         self._channels: dict[str, Any] = {}
         self._methods: dict[str, dict[str, Any]] = {}
 
     def _changed(self, _: Directory) -> None:
         self.directory_events.append(None)
         self.exchange.nudge()
+
+    async def start(self) -> None:
+        """Answers calls, and asks the witnesses that the configuration names."""
+        if self._feeder is not None:
+            self._feeder.load()
+            self._following = asyncio.create_task(self._feeder.follow())
+        await self.server.start()
 
     async def call(self, organisation: str, method: str, request: Any = None, **fields: Any) -> Any:
         """Calls a method as an organisation."""
@@ -922,6 +955,15 @@ class Serving:
         assert not [problem for problem, _ in found if problem]
         return [event for _, event in found]
 
+    async def told(self, name: str) -> dict[str, Any]:
+        """The first event of a name, once it is there."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for event in self.audit():
+                    if event["event"] == name:
+                        return event
+                await asyncio.sleep(0.01)
+
     def size(self) -> int:
         """Statements in the log."""
         return self.storage.current_head().frontier.size
@@ -930,6 +972,10 @@ class Serving:
         """Ends everything."""
         for channel in self._channels.values():
             await channel.close()
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
         ending = self.server.stop(0)
         await self.exchange.stop()
         await ending
@@ -948,7 +994,7 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """An exchange in the test's own event loop."""
     made = Serving(world, clock=clock, wrap=wrap, limit=limit or RateLimit(1e6, 10**6), max_queue=max_queue)
-    await made.server.start()
+    await made.start()
     try:
         yield made
     finally:

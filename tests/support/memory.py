@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 from panji.core.entry import Entry
 from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
 from panji_server.storage import codec
-from panji_server.storage.base import Append, CaseFilter, Commit, Fetched, Head, Known, Row, Storage, StorageError
+from panji_server.storage.base import (
+    Append,
+    CaseFilter,
+    Commit,
+    CosignatureRow,
+    Fetched,
+    Head,
+    Known,
+    Row,
+    Storage,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -48,6 +59,7 @@ class MemoryStorage(Storage):
     def __init__(self) -> None:
         self._state = _State()
         self._exclusive = threading.Lock()
+        self._cosignatures: dict[tuple[int, str], CosignatureRow] = {}
         self.broken: StorageError | None = None
         """Once set, the database fails."""
 
@@ -128,6 +140,15 @@ class MemoryStorage(Storage):
 
     def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
         return {size: self._state.checkpoints[size] for size in sizes if size in self._state.checkpoints}
+
+    def cosignatures(self) -> list[CosignatureRow]:
+        self._check()
+        return sorted(self._cosignatures.values(), key=lambda row: (-row.size, row.witness))
+
+    def keep_cosignatures(self, rows: Sequence[CosignatureRow], *, forget_below: int) -> None:
+        self._check()
+        kept = self._cosignatures | {(row.size, row.witness): row for row in rows}
+        self._cosignatures = {key: row for key, row in kept.items() if row.size >= forget_below}
 
     def current_head(self) -> Head:
         return self._state.head

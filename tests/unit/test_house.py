@@ -101,7 +101,7 @@ def test_ci_calls_what_a_person_calls() -> None:
 # Pins.
 
 
-@pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)
+@pytest.mark.parametrize("pins", [*PINS, ROOT / ".ci/requirements-witness.txt"], ids=lambda path: path.name)
 def test_every_pin_has_hashes_and_names_no_index(pins: Path) -> None:
     text = re.sub(r"^#.*\n", "", pins.read_text(), flags=re.MULTILINE)
     for entry in re.split(r"\n(?=\S)", text.strip()):

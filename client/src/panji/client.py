@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
     from panji.errors import LogForkError
     from panji.profile import Profile
+    from panji.witnesses import Witnessed
 
 __all__ = ["AsyncClient", "CaseFilter", "Client", "InclusionProof"]
 
@@ -313,6 +314,16 @@ class Client:
     def checkpoint(self) -> Checkpoint:
         """Returns the newest head of the log, proven to extend every one that was seen before."""
         return self._run(self._operations.checkpoint())
+
+    def witnessed(self) -> Witnessed:
+        """Returns the newest head of the log that enough of the policy's witnesses have cosigned, with their words.
+
+        Raises:
+            ConfigError: The profile has no policy.
+            QuorumError: Too few cosigned it.
+            StaleHeadError: Too long ago.
+        """
+        return self._run(self._operations.witnessed())
 
     def inclusion_proof(self, index: int, checkpoint: Checkpoint | None = None) -> InclusionProof:
         """Returns a verified proof of the entry at an index, in the tree of a checkpoint (the newest unless given)."""
@@ -603,6 +614,10 @@ class AsyncClient:
     async def checkpoint(self) -> Checkpoint:
         """As :meth:`Client.checkpoint`."""
         return await self._run(self._operations.checkpoint())
+
+    async def witnessed(self) -> Witnessed:
+        """As :meth:`Client.witnessed`."""
+        return await self._run(self._operations.witnessed())
 
     async def inclusion_proof(self, index: int, checkpoint: Checkpoint | None = None) -> InclusionProof:
         """As :meth:`Client.inclusion_proof`."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from pathlib import Path
 
 ERROR_DOMAIN = "panji.v1"
@@ -88,6 +88,7 @@ class Reason(StrEnum):
     DIRECTORY_NOT_RECORDED = "DIRECTORY_NOT_RECORDED"
     # The exchange itself
     CLOCK_BEHIND = "CLOCK_BEHIND"
+    WITNESSES_OVERDUE = "WITNESSES_OVERDUE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     STORAGE_FAILED = "STORAGE_FAILED"
     INTERNAL = "INTERNAL"
@@ -205,6 +206,11 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.CLOCK_BEHIND: ReasonInfo(
         Code.UNAVAILABLE, True, "The server's clock is behind the log's, and a key has ended in between."
     ),
+    Reason.WITNESSES_OVERDUE: ReasonInfo(
+        Code.UNAVAILABLE,
+        True,
+        "Too few witnesses have cosigned the log lately, and the exchange takes nothing new until they do.",
+    ),
     Reason.SHUTTING_DOWN: ReasonInfo(Code.UNAVAILABLE, True, "The exchange is stopping; another may answer."),
     Reason.STORAGE_FAILED: ReasonInfo(
         Code.UNAVAILABLE, True, "The exchange could not make the statement durable and ends; nothing was accepted."
@@ -266,6 +272,25 @@ class NoteError(VerificationError):
 
 class ProofError(VerificationError):
     """An inclusion or consistency proof does not lead to the root (RFC 6962, section 2.1)."""
+
+
+class QuorumError(VerificationError):
+    """Too few of a policy's witnesses cosigned a checkpoint (C2SP tlog-policy).
+
+    ``missing`` says how many more it would have taken, at the least.
+    """
+
+    def __init__(self, message: str, missing: int) -> None:
+        self.missing = missing
+        super().__init__(message)
+
+
+class StaleHeadError(VerificationError):
+    """Enough witnesses cosigned a checkpoint, but too long ago: ``cosigned_at`` is the latest time that counts."""
+
+    def __init__(self, message: str, cosigned_at: datetime) -> None:
+        self.cosigned_at = cosigned_at
+        super().__init__(message)
 
 
 class ReceiptError(VerificationError):

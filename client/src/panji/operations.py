@@ -53,6 +53,7 @@ from panji.v1 import (
 )
 from panji.wire.status import refusal_from_status
 from panji.wire.times import to_timestamp
+from panji.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Body
     from panji.core.tiles import Tile
     from panji.profile import Profile
+    from panji.witnesses import Witnessed
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -178,6 +180,7 @@ class Operations:
         self._forks = Forks(store, profile.log)
         self._heads = Heads(session, store, self._forks, self._call)
         self._directory = DirectoryFile(profile.directory, session.directory)
+        self._witnesses = Witnesses.of(profile)
         self._timeout = timeout
         self._clock = clock
 
@@ -374,10 +377,37 @@ class Operations:
 
     @_of_one_log
     def checkpoint(self) -> Steps[Checkpoint]:
-        """Fetches the newest head of the log. A stale one that is of the same log does not set back the one we hold."""
+        """Fetches the newest head of the log. A stale one that is of the same log does not set back the one we hold.
+
+        Where we have witnesses, enough of them must have cosigned the log lately.
+        """
+        head, cosigned = yield from self._newest()
+        if self._witnesses is not None and head.size:
+            yield from self._believe_witnesses(self._witnesses, cosigned)
+        return head
+
+    @_of_one_log
+    def witnessed(self) -> Steps[Witnessed]:
+        """Fetches the newest head that enough of our witnesses have cosigned."""
+        if self._witnesses is None:
+            raise ConfigError("policy", "is not set, so there is nobody whose word a head could be believed on")
+        _, cosigned = yield from self._newest()
+        return (yield from self._believe_witnesses(self._witnesses, cosigned))
+
+    def _newest(self) -> Steps[tuple[Checkpoint, str]]:
+        """Fetches the newest head, linked to the one that we hold, and the newest one that witnesses have cosigned."""
         response = yield from self._call(Rpc("GetCheckpoint", log_service_pb2.GetCheckpointRequest()))
         head = yield from self._heads.believe(response.checkpoint)
-        return head.checkpoint if head else Checkpoint(self.session.exchange, 0, merkle.EMPTY_ROOT)
+        checkpoint = head.checkpoint if head else Checkpoint(self.session.exchange, 0, merkle.EMPTY_ROOT)
+        # An exchange without witnesses shows none; the head by itself is then what a policy is to judge.
+        return checkpoint, response.cosigned or response.checkpoint
+
+    def _believe_witnesses(self, witnesses: Witnesses, cosigned: str) -> Steps[Witnessed]:
+        # 1 Enough of our witnesses have lately cosigned a head. Stops a log that is shown to us alone.
+        witnessed = witnesses.verify(cosigned, self._clock())
+        # 2 And that head is of the log that we hold. Stops a second log behind the witnesses' backs.
+        yield from self._heads.link([cosigned])
+        return witnessed
 
     @_of_one_log
     def inclusion_proof(self, index: int, checkpoint: Checkpoint | None) -> Steps[InclusionProof]:

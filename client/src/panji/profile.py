@@ -14,7 +14,8 @@ from panji.errors import ConfigError, NoteError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PATHS = frozenset({"directory", "ca", "certificate", "key", "state"})
+_PATHS = frozenset({"directory", "ca", "certificate", "key", "state", "policy"})
+_NUMBERS = frozenset({"witnessed_within"})
 _MAX_PORT = 65_535
 
 
@@ -46,6 +47,11 @@ class Profile:
     """SQLite file that holds the outbox, the inbox and the cursor."""
     server_name: str = ""
     """The name in the exchange's certificate, where it is not the host of ``address``."""
+    policy: Path | None = None
+    """C2SP tlog-policy: which witnesses must have cosigned a head of the log for us to believe it. Without one, the
+    log's own word has to do."""
+    witnessed_within: int = 86_400
+    """Seconds since the witnesses' cosignatures; older ones do not count."""
 
     def __post_init__(self) -> None:
         if wrong := form.organisation(self.organisation):
@@ -53,6 +59,8 @@ class Profile:
         host, _, port = self.address.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT):
             raise ConfigError("address", "is not host:port")
+        if self.witnessed_within <= 0:
+            raise ConfigError("witnessed_within", "is no time that a cosignature could keep")
         if not self.signing_keys:
             raise ConfigError("signing_keys", "must name at least one key")
         self.log  # noqa: B018 - a mistyped key is found now, not at the first receipt
@@ -96,6 +104,10 @@ def _values(document: Mapping[str, Any], base: Path) -> dict[str, Any]:
             if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
                 raise ConfigError(name, "is no list of paths")
             values[name] = tuple(base / one for one in value)
+        elif name in _NUMBERS:
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigError(name, "is no whole number of seconds")
+            values[name] = value
         elif not isinstance(value, str) or not (value or name == "server_name"):
             raise ConfigError(name, "is no text")
         else:

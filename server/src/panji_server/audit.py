@@ -69,6 +69,9 @@ FIELDS: Mapping[str, str] = {
     "signal": "Name of the signal.",
     "organisations": "Organisations in the directory.",
     "accreditations": "Accreditations in the directory.",
+    "witness": "Name of the witness's key.",
+    "witness_size": "Size of the log that the witness says it has cosigned.",
+    "witnessed_size": "Size of the newest head that enough witnesses have cosigned.",
     "error": "What went wrong, for people.",
     "traceback": "Where a defect showed itself, for developers.",
 }
@@ -107,6 +110,27 @@ EVENTS: Mapping[str, Event] = {
     ),
     "certificate.rejected": Event(
         "error", "The new files of TLS cannot be used; the last good ones stay in force.", ("error",)
+    ),
+    "witness.cosigned": Event(
+        "info", "A witness cosigns, for the first time since the start or a failure.", ("witness", "size")
+    ),
+    "witness.failed": Event(
+        "warning", "A witness gave no cosignature; reported when it begins, or changes.", ("witness", "error")
+    ),
+    "witness.contradicted": Event(
+        "error",
+        "A witness has seen another log under our name: this database was set back or is a fork, somebody else signs "
+        "with the log's key, or the witness has lost what it knew.",
+        ("witness", "error", "size", "witness_size"),
+    ),
+    "witnesses.overdue": Event(
+        "error",
+        "The log has gone on for longer than is allowed without enough cosignatures; with fail_closed nothing new is "
+        "taken.",
+        ("size", "witnessed_size"),
+    ),
+    "witnesses.recovered": Event(
+        "info", "Enough witnesses have cosigned again.", ("size", "witnessed_size")
     ),
     "statement.accepted": Event(
         "info",

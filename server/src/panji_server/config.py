@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 _LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
+_WAIT = Field(gt=timedelta(0), le=timedelta(days=366))
 _SPAN = Field(ge=timedelta(0), le=timedelta(days=3660))  # times of issue stay within the calendar
 _FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -104,6 +105,31 @@ class LogHTTP(BaseModel):
         return self
 
 
+class Witnesses(BaseModel):
+    """Who else vouches for the log, and what happens when they do not."""
+
+    model_config = _FROZEN
+
+    policy: FilePath | None = None
+    """C2SP tlog-policy: the witnesses with their URLs, and the quorum. Without one, no witness is asked."""
+    timeout: Annotated[timedelta, _WAIT] = timedelta(seconds=10)
+    """How long a witness may take to answer; seconds, or ISO 8601."""
+    interval: Annotated[timedelta, _WAIT] = timedelta(seconds=1)
+    """Least time between two heads that witnesses are asked about; seconds, or ISO 8601."""
+    refresh: Annotated[timedelta, _WAIT] = timedelta(hours=1)
+    """After which a head that stays the newest is cosigned anew; seconds, or ISO 8601."""
+    overdue: Annotated[timedelta, _WAIT] = timedelta(minutes=5)
+    """How long the quorum may lag behind a log that has moved; seconds, or ISO 8601."""
+    fail_closed: bool = False
+    """Whether new statements are refused while the quorum is overdue."""
+
+    @model_validator(mode="after")
+    def _closes_for_a_reason(self) -> Self:
+        if self.fail_closed and self.policy is None:
+            raise ValueError("fail_closed needs a policy that says whose word is waited for")
+        return self
+
+
 class Audit(BaseModel):
     """Where audit events go."""
 
@@ -147,6 +173,8 @@ class Config(BaseSettings):
     """The log for anyone, over HTTP."""
     audit: Audit = Audit()
     """Audit events."""
+    witnesses: Witnesses = Witnesses()
+    """Witnesses of the log."""
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """How long running calls may take to end when the process is told to stop."""
 
@@ -187,7 +215,7 @@ def load(path: Path) -> Config:
         raise ConfigError("environment", str(error)) from error
 
 
-_PATHS = {"database", "directory", "log_key", "statement_key", "certificate", "key", "client_ca", "path"}
+_PATHS = {"database", "directory", "log_key", "statement_key", "certificate", "key", "client_ca", "path", "policy"}
 
 
 def _absolute(table: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from panji_server.ledger import Ledger, receipts
 from panji_server.presence import Presence
 from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
 from panji_server.storage.base import StorageError
+from panji_server.tiles import newest_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from panji.core.receipt import Receipt
     from panji_server.directory import DirectorySource
     from panji_server.limits import RateLimit
+    from panji_server.quorum import Quorum
     from panji_server.storage.base import Fetched, Row, Storage
 
 T = TypeVar("T")
@@ -47,7 +49,7 @@ _READERS = 2
 """Threads that read from the database."""
 
 # Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end, limits
-# are lowered, and a later version knows more rules.
+# are lowered, a later version knows more rules, and witnesses fall silent.
 _MAY_BE_OLD = frozenset(
     {
         Reason.PAYLOAD_TOO_LARGE,
@@ -58,6 +60,7 @@ _MAY_BE_OLD = frozenset(
         Reason.NOT_ACCREDITED,
         Reason.RECIPIENT_UNKNOWN,
         Reason.ROLE_NOT_ALLOWED,
+        Reason.WITNESSES_OVERDUE,
     }
 )
 
@@ -88,6 +91,7 @@ class Exchange:
         on_failure: Called once when the storage failed and the process must end.
         on_statement: Told of every statement of the exchange's own that was accepted.
         clock: Gives the time; aware.
+        quorum: What witnesses have cosigned, where there are any.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Exchange:
         on_failure: Callable[[StorageError], None],
         on_statement: Callable[[Accepted], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        quorum: Quorum | None = None,
     ) -> None:
         self.storage = storage
         self.directory = directory
@@ -109,6 +114,7 @@ class Exchange:
         self._rules = rules
         self._limit = limit
         self._clock = clock
+        self._quorum = quorum
         self._on_failure = on_failure
         self._on_statement = on_statement
         self._failed = False
@@ -194,9 +200,12 @@ class Exchange:
         drafts: list[Admitted | RefusedError] = []
         for data in envelopes:
             try:
-                drafts.append(admit(data, allowed, caller, directory=directory, now=now, rules=self._rules))
+                draft = admit(data, allowed, caller, directory=directory, now=now, rules=self._rules)
             except RefusedError as refusal:
                 drafts.append(refusal)
+                continue
+            # Last, so that what could never be accepted is not told to come back.
+            drafts.append((self._quorum.refusal() if self._quorum is not None else None) or draft)
         return drafts
 
     async def _accepted_before(
@@ -271,6 +280,26 @@ class Exchange:
         except StorageError as error:
             self._fail(error)
             raise RefusedError(Reason.STORAGE_FAILED, "the database failed; try again") from error
+
+    async def head(self) -> tuple[str, str]:
+        """Returns the newest checkpoint, and the newest one that enough witnesses have cosigned; empty where none is.
+
+        Raises:
+            RefusedError: As :meth:`read`.
+        """
+        newest = await self.read(newest_checkpoint, self.storage)
+        return newest, self._quorum.signed if self._quorum is not None else ""
+
+    async def published(self) -> str:
+        """Returns the checkpoint for anyone to follow the log by, empty while the log is.
+
+        Where there are witnesses, the newest that enough of them have cosigned; the log's newest while there is none.
+
+        Raises:
+            RefusedError: As :meth:`read`.
+        """
+        cosigned = self._quorum.signed if self._quorum is not None else ""
+        return cosigned or await self.read(newest_checkpoint, self.storage)
 
     def nudge(self) -> None:
         """Lets every feed yield, if only an empty run: when the directory changes, readers are looked at anew."""

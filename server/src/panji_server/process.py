@@ -21,9 +21,11 @@ from panji_server.exchange import Exchange
 from panji_server.herald import Herald, operator_of
 from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
+from panji_server.quorum import Quorum
 from panji_server.record import DirectoryOnRecord
 from panji_server.rpc.server import Server, tls_credentials
 from panji_server.storage.base import StorageError
+from panji_server.witnesses import Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.directory import Directory
     from panji_server.audit import AuditLog
-    from panji_server.config import Config
+    from panji_server.config import Config, Witnesses
     from panji_server.sequencing import Accepted
     from panji_server.storage.base import Storage
 
@@ -70,6 +72,7 @@ class Process:
         self._failed: list[StorageError] = []
         self._signals: list[str] = []
         self._stop = asyncio.Event()
+        self._quorum = self._quorum_of(config.witnesses)
         self._exchange = Exchange(
             storage,
             self._signer,
@@ -85,7 +88,9 @@ class Process:
             on_failure=self._fail,
             on_statement=self._statement_made,
             clock=_now,
+            quorum=self._quorum,
         )
+        self._feeder = self._feeder_of(config.witnesses)
         # Ed25519 signs the same text the same way each time: a secret that all servers with the log's key share.
         secret = hashlib.sha256(self._signer.sign("panji.herald.ids.v1\n").encode()).digest()
         herald = Herald(config.origin, operator, voice, secret)
@@ -127,6 +132,7 @@ class Process:
             self._follow(self._directory.follow()),
             self._follow(self._deadlines.follow()),
             self._follow(self._exchange.presence.follow(self._exchange.keep_presence)),
+            *([] if self._feeder is None else [self._follow(self._feeder.follow())]),
         ]
         await self._stop.wait()
         for task in following:
@@ -141,6 +147,24 @@ class Process:
             await server.stop(_LAST_WORDS_SECONDS)
             raise self._failed[0]
         self._report("exchange.stopped", size=self._storage.current_head().frontier.size)
+
+    def _quorum_of(self, settings: Witnesses) -> Quorum | None:
+        if settings.policy is None:
+            return None
+        policy = read_policy(settings.policy, self._signer.verifier)
+        return Quorum(
+            policy, overdue=settings.overdue, fail_closed=settings.fail_closed, report=self._report, clock=_now
+        )
+
+    def _feeder_of(self, settings: Witnesses) -> Feeder | None:
+        if self._quorum is None:
+            return None
+        exchange, pace = self._exchange, Pace(settings.interval, settings.timeout, settings.refresh)
+        feeder = Feeder(
+            self._quorum, self._storage, read=exchange.read, write=exchange.chore, pace=pace, report=self._report
+        )
+        feeder.load()
+        return feeder
 
     def _bind(self) -> Server:
         try:

@@ -19,11 +19,6 @@ def newest_checkpoint(storage: Storage) -> str:
     return storage.checkpoints([size]).get(size, "")
 
 
-def published_checkpoint(storage: Storage) -> str:
-    """Returns the signed checkpoint that the log is published under: the newest. Empty while the log is."""
-    return newest_checkpoint(storage)
-
-
 def read(storage: Storage, tile: Tile) -> bytes | None:
     """Returns the content of a tile or bundle, None where the log has no such yet.
 

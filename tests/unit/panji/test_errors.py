@@ -52,7 +52,10 @@ def test_only_what_passes_by_itself_may_be_tried_again(reason: Reason) -> None:
         (Code.ALREADY_EXISTS, {Reason.STATEMENT_ID_REUSED}),
         (Code.RESOURCE_EXHAUSTED, {Reason.RATE_LIMITED, Reason.OVERLOADED}),
         (Code.OUT_OF_RANGE, {Reason.CURSOR_OUT_OF_RANGE, Reason.TREE_SIZE_OUT_OF_RANGE}),
-        (Code.UNAVAILABLE, {Reason.CLOCK_BEHIND, Reason.SHUTTING_DOWN, Reason.STORAGE_FAILED}),
+        (
+            Code.UNAVAILABLE,
+            {Reason.CLOCK_BEHIND, Reason.SHUTTING_DOWN, Reason.STORAGE_FAILED, Reason.WITNESSES_OVERDUE},
+        ),
         (
             Code.PERMISSION_DENIED,
             {

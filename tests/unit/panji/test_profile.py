@@ -49,6 +49,13 @@ def test_a_profile_is_read_and_its_paths_are_relative_to_it(written: Path) -> No
     )
     assert [str(path) for path in profile.signing_keys] == [str(home / "signing-0.pem"), "/elsewhere/second.pem"]
     assert profile.server_name == ""
+    assert (profile.policy, profile.witnessed_within) == (None, 86_400)
+
+
+def test_a_policy_is_relative_to_the_profile_too(written: Path) -> None:
+    written.write_text(f'{written.read_text()}\npolicy = "policy.txt"\nwitnessed_within = 600')
+    profile = Profile.load(written)
+    assert (profile.policy, profile.witnessed_within) == (written.parent / "policy.txt", 600)
 
 
 def test_a_relative_profile_path_gives_absolute_paths(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +99,13 @@ def test_a_missing_key_is_named(written: Path, key: str) -> None:
         ("signing_keys", '"signing-0.pem"'),
         ("signing_keys", '[""]'),
         ("server_name", "1"),
+        ("policy", '""'),
+        ("policy", "7"),
+        ("witnessed_within", '"PT1H"'),
+        ("witnessed_within", "true"),
+        ("witnessed_within", "1.5"),
+        ("witnessed_within", "0"),
+        ("witnessed_within", "-1"),
         ("pasword", '"swordfish"'),
     ],
 )

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from panji.errors import ConfigError
-from panji_server.config import TLS, Audit, Config, Limits, LogHTTP, load
+from panji_server.config import TLS, Audit, Config, Limits, LogHTTP, Witnesses, load
 
-FILES = ("directory.toml", "log.pem", "statements.pem", "exchange.pem", "exchange.key", "ca.pem")
+FILES = ("directory.toml", "log.pem", "statements.pem", "exchange.pem", "exchange.key", "ca.pem", "policy.txt")
 WHOLE: dict[str, Any] = {
     "origin": "exchange.example/log",
     "listen": "127.0.0.1:7443",
@@ -35,6 +35,12 @@ WHOLE: dict[str, Any] = {
     "log_http.certificate": "exchange.pem",
     "log_http.key": "exchange.key",
     "audit.path": "audit.jsonl",
+    "witnesses.policy": "policy.txt",
+    "witnesses.timeout": 3,
+    "witnesses.interval": "PT0.5S",
+    "witnesses.refresh": 600,
+    "witnesses.overdue": "PT2M",
+    "witnesses.fail_closed": True,
 }
 """Every key there is."""
 REQUIRED = {
@@ -58,7 +64,7 @@ def written(home: Path, keys: dict[str, Any]) -> Path:
     tables: dict[str, list[str]] = {"": []}
     for key, value in keys.items():
         table, _, name = key.rpartition(".")
-        literal = f'"{value}"' if isinstance(value, str) else str(value)
+        literal = f'"{value}"' if isinstance(value, str) else str(value).lower()
         tables.setdefault(table, []).append(f"{name} = {literal}")
     path = home / "exchange.toml"
     path.write_text("\n".join(f"[{table}]\n" * bool(table) + "\n".join(lines) for table, lines in tables.items()))
@@ -91,6 +97,10 @@ def test_every_key_is_read_and_relative_paths_are_the_files(home: Path) -> None:
     )
     assert config.audit.path == str(home / "audit.jsonl")
     assert config.grace_seconds == 1.5
+    assert config.witnesses.policy == home / "policy.txt"
+    assert (config.witnesses.timeout, config.witnesses.interval) == (timedelta(seconds=3), timedelta(seconds=0.5))
+    assert (config.witnesses.refresh, config.witnesses.overdue) == (timedelta(minutes=10), timedelta(minutes=2))
+    assert config.witnesses.fail_closed
 
 
 def test_the_list_above_has_every_key_there_is() -> None:
@@ -169,6 +179,13 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "limits.issued_after": [-1, "tomorrow", 10**9],
         "audit": [7],
         "audit.path": [7],
+        "witnesses": [7],
+        "witnesses.policy": ["nowhere.txt", ".", 7],
+        "witnesses.timeout": [0, -1, "soon", 10**9],
+        "witnesses.interval": [0, -1, "often"],
+        "witnesses.refresh": [0, "daily"],
+        "witnesses.overdue": [0, -1, "late"],
+        "witnesses.fail_closed": ["perhaps"],
         "grace_seconds": [-0.1, "inf", "nan", "soon"],
     }.items(),
     ids=lambda one: one if isinstance(one, str) else "",
@@ -177,6 +194,12 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_key(home: Path, key: str, v
     others = {name: WHOLE[name] for name in WHOLE if not name.startswith(f"{key}.")}
     for value in values:
         assert refused(written(home, {**others, key: value})).key == key, value
+
+
+def test_an_exchange_does_not_fail_closed_without_a_policy_to_wait_for(home: Path) -> None:
+    wrong = refused(written(home, {key: WHOLE[key] for key in WHOLE if key != "witnesses.policy"}))
+    assert wrong.key == "witnesses"
+    assert "needs a policy" in str(wrong)
 
 
 @pytest.mark.parametrize("literal", ["inf", "nan", "-inf"])
@@ -250,5 +273,5 @@ def test_a_configuration_does_not_change_once_it_is_loaded(home: Path) -> None:
 
 
 def test_every_key_says_what_it_is_for() -> None:
-    for model in (Config, TLS, Limits, Audit):
+    for model in (Config, TLS, Limits, Audit, Witnesses):
         assert all(field.description for field in model.model_fields.values())

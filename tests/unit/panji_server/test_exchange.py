@@ -36,10 +36,14 @@ from support.statements import (
     an_acknowledgement,
     an_id,
 )
+from support.witnesses import WITNESSES, policy_text, seconds
 
 from panji.core import envelope as dsse
+from panji.core.cosignature import read_answer
 from panji.core.directory import KeyRecord
+from panji.core.note import parse as parse_note
 from panji.core.receipt import verify
+from panji.core.tlog_policy import parse_policy
 from panji.core.vocabulary import Kind
 from panji.errors import RefusedError
 from panji.v1 import statement_pb2
@@ -49,6 +53,7 @@ from panji_server import exchange as exchanges
 from panji_server.admission import Rules
 from panji_server.exchange import DELIVERIES_AT_ONCE, Exchange
 from panji_server.limits import RateLimit
+from panji_server.quorum import Quorum
 from panji_server.sequencing import Repeated
 from panji_server.storage.base import StorageError
 from panji_server.storage.sqlite import SQLiteStorage
@@ -69,12 +74,26 @@ class Room:
     """An exchange with its surroundings."""
 
     def __init__(
-        self, storage: Storage, *, rate: RateLimit | None = None, max_queue: int = 10_000, rules: Rules | None = None
+        self,
+        storage: Storage,
+        *,
+        rate: RateLimit | None = None,
+        max_queue: int = 10_000,
+        witnessed: bool = False,
+        fail_closed: bool = True,
+        rules: Rules | None = None,
     ) -> None:
         self.storage = storage
         self.directory = FixedDirectory()
         self.now = LATER
         self.failures: list[StorageError] = []
+        self.quorum = Quorum(
+            parse_policy(policy_text("alder").encode()),
+            overdue=timedelta(minutes=1),
+            fail_closed=fail_closed,
+            report=lambda *_, **__: None,
+            clock=lambda: self.now,
+        )
         self.exchange = Exchange(
             storage,
             LOG,
@@ -84,7 +103,19 @@ class Room:
             max_queue=max_queue,
             on_failure=self.failures.append,
             clock=lambda: self.now,
+            quorum=self.quorum if witnessed else None,
         )
+
+    def noticed(self) -> None:
+        """The quorum is told of the log's head."""
+        size = self.storage.extent()
+        self.quorum.moved(size, self.storage.checkpoints([size])[size])
+
+    def cosigned(self) -> None:
+        """The witness cosigns the log's head."""
+        size, alder = self.storage.extent(), WITNESSES["alder"]
+        text = parse_note(self.storage.checkpoints([size])[size]).text
+        self.quorum.add(size, read_answer(alder.cosign(text, seconds(self.now)), text, alder.verifier))
 
     async def submit(self, *envelopes: bytes, caller: str = MINISTRY) -> list[Any]:
         who = self.directory.current.organisation(caller)
@@ -127,6 +158,72 @@ async def a_room(storage: Storage | None = None, **changes: Any) -> AsyncIterato
 
 def sequences(run: list[Delivered]) -> list[int]:
     return [row.sequence for row, _ in run]
+
+
+# Witnesses.
+
+
+async def test_while_the_witnesses_are_overdue_new_statements_are_refused_and_told_when_to_come_back() -> None:
+    one, two, three = (signed(a_statement(id=an_id(number))) for number in (1, 2, 3))
+    async with a_room(witnessed=True) as room:
+        await room.submit(one)
+        room.noticed()
+        room.now += timedelta(minutes=2)
+        refused, again, wrong = await room.submit(
+            two, one, signed(a_statement(id=an_id(4), exchange="elsewhere.example"))
+        )
+        assert (told(refused), refused.retryable) == ("WITNESSES_OVERDUE", True)
+        assert refused.retry_after
+        assert told(again) == "repeated 0"  # what was accepted has its receipt, whatever the witnesses do
+        assert told(wrong) == "WRONG_EXCHANGE"  # and what never will be is not told to come back
+        assert room.storage.extent() == 1
+        room.cosigned()
+        assert [told(outcome) for outcome in await room.submit(two, three)] == ["accepted 1", "accepted 2"]
+
+
+async def test_the_same_id_with_other_bytes_gets_nobodys_receipt_while_the_witnesses_are_overdue() -> None:
+    async with a_room(witnessed=True) as room:
+        await room.submit(signed(a_statement(id=an_id(1))))
+        room.noticed()
+        room.now += timedelta(minutes=2)
+        (outcome,) = await room.submit(signed(a_statement(id=an_id(1), language="id")))
+        assert told(outcome) == "WITNESSES_OVERDUE"
+
+
+async def test_an_exchange_that_does_not_fail_closed_goes_on_without_witnesses() -> None:
+    async with a_room(witnessed=True, fail_closed=False) as room:
+        await room.submit(signed(a_statement(id=an_id(1))))
+        room.noticed()
+        room.now += timedelta(minutes=2)
+        assert [told(one) for one in await room.submit(signed(a_statement(id=an_id(2))))] == ["accepted 1"]
+
+
+async def test_the_head_has_its_cosigned_companion_and_what_is_published_is_that() -> None:
+    async with a_room(witnessed=True) as room:
+        assert await room.exchange.head() == ("", "")
+        assert await room.exchange.published() == ""
+        await room.submit(signed(a_statement(id=an_id(1))))
+        room.noticed()
+        assert await room.exchange.head() == (room.storage.checkpoints([1])[1], "")
+        assert await room.exchange.published() == room.storage.checkpoints([1])[1]  # better than nothing
+        room.cosigned()
+        await room.submit(signed(a_statement(id=an_id(2))))
+        newest, cosigned = await room.exchange.head()
+        assert newest == room.storage.checkpoints([2])[2]
+        assert cosigned.startswith(room.storage.checkpoints([1])[1])
+        assert await room.exchange.published() == cosigned
+
+
+async def test_without_witnesses_the_newest_head_is_published() -> None:
+    async with a_room() as room:
+        await room.submit(signed(a_statement(id=an_id(1))))
+        assert await room.exchange.head() == (room.storage.checkpoints([1])[1], "")
+        assert await room.exchange.published() == room.storage.checkpoints([1])[1]
+
+
+async def test_a_chore_is_done_between_the_commits() -> None:
+    async with a_room() as room:
+        assert await asyncio.wait_for(room.exchange.chore(lambda: threading.current_thread().name), PATIENCE)
 
 
 # Statements in.

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -325,6 +326,104 @@ async def test_a_full_queue_pushes_back_and_takes_again_once_it_is_empty(storage
 async def test_a_submission_larger_than_the_queue_passes_when_nobody_waits(storage: GatedStorage) -> None:
     async with a_room(storage, max_queue=3) as room:
         assert len(await room.ledger.append(flags(5))) == 5
+
+
+# Chores.
+
+
+async def asking(room: Room, *works: Callable[[], Any]) -> list[asyncio.Task[Any]]:
+    """Chores that wait their turn, in this order."""
+    tasks = [asyncio.create_task(room.ledger.chore(work)) for work in works]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_chore_is_done_in_the_writers_thread_and_gives_what_it_returns(storage: GatedStorage) -> None:
+    async with a_room(storage) as room:
+        name = await asyncio.wait_for(room.ledger.chore(lambda: threading.current_thread().name), PATIENCE)
+    assert name.startswith("panji-ledger")
+
+
+async def test_a_chore_waits_for_the_commit_under_way_and_goes_before_the_next(storage: GatedStorage) -> None:
+    """Never beside a transaction: the database's lock would hold the writer's thread, which the commit waits for."""
+    async with a_room(storage) as room:
+        storage.gate.clear()
+        tasks = await waiting(room, flags(1))
+        await storage.is_committing()
+        (chore,) = await asking(room, storage.extent)
+        tasks += await waiting(room, flags(2, first=2))
+        storage.gate.set()
+        assert await asyncio.wait_for(chore, PATIENCE) == 1
+        assert await words(*tasks) == ["accepted 0", "accepted 1", "accepted 2"]
+
+
+async def test_a_chore_that_fails_by_a_defect_is_its_callers_affair(storage: GatedStorage) -> None:
+    async with a_room(storage) as room:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(room.ledger.chore(lambda: 1 // 0), PATIENCE)
+        assert await words(*await waiting(room, flags(1))) == ["accepted 0"]
+        assert room.failures == []
+
+
+async def test_a_chore_that_the_storage_fails_ends_the_ledger_for_everyone(storage: GatedStorage) -> None:
+    def broken() -> None:
+        raise StorageError("the disk is gone")
+
+    async with a_room(storage) as room:
+        chores = await asking(room, broken, lambda: None)
+        (task,) = await waiting(room, flags(1))
+        results = await asyncio.wait_for(asyncio.gather(*chores, task, return_exceptions=True), PATIENCE)
+        assert reasons(list(results)) == ["STORAGE_FAILED"] * 3
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.ledger.chore(lambda: None)
+    assert [str(error) for error in room.failures] == ["the disk is gone"]
+    assert storage.extent() == 0
+
+
+async def test_a_chore_whose_asker_left_is_done_all_the_same(storage: GatedStorage) -> None:
+    begun, release, done = threading.Event(), threading.Event(), []
+
+    def work(fails: bool) -> None:
+        begun.set()
+        assert release.wait(PATIENCE)
+        done.append(fails)
+        if fails:
+            raise ZeroDivisionError
+
+    async with a_room(storage) as room:
+        for fails in (False, True):
+            begun.clear()
+            release.clear()
+            (chore,) = await asking(room, partial(work, fails))
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            chore.cancel()
+            release.set()
+    assert done == [False, True]
+
+
+async def test_stopping_does_the_chores_that_wait_and_refuses_new_ones(storage: GatedStorage) -> None:
+    room = Room(storage)
+    chores = await asking(room, *(partial(int, number) for number in range(3)))
+    await asyncio.wait_for(room.ledger.stop(), PATIENCE)
+    assert [chore.result() for chore in chores] == [0, 1, 2]
+    with pytest.raises(RefusedError, match="SHUTTING_DOWN"):
+        await room.ledger.chore(lambda: None)
+
+
+async def test_stopping_during_the_last_chore_ends(storage: GatedStorage) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert release.wait(PATIENCE)
+
+    room = Room(storage)
+    (chore,) = await asking(room, work)
+    await asyncio.to_thread(begun.wait, PATIENCE)
+    stopping = asyncio.create_task(room.ledger.stop())
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.wait_for(asyncio.gather(chore, stopping), PATIENCE)
 
 
 # Ending.

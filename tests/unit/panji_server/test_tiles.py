@@ -61,9 +61,9 @@ def test_a_tile_beyond_the_log_is_none(full: MemoryStorage, tile: Coordinates) -
     assert tiles.read(full, tile) is None
 
 
-def test_the_published_checkpoint_is_the_newest(full: MemoryStorage) -> None:
-    assert open_checkpoint(tiles.published_checkpoint(full), LOG.verifier).size == SIZE
-    assert tiles.published_checkpoint(MemoryStorage()) == ""
+def test_the_newest_checkpoint_is_the_heads(full: MemoryStorage) -> None:
+    assert open_checkpoint(tiles.newest_checkpoint(full), LOG.verifier).size == SIZE
+    assert tiles.newest_checkpoint(MemoryStorage()) == ""
 
 
 def test_a_database_that_lacks_a_part_of_a_tile_is_damaged() -> None:

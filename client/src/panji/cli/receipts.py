@@ -2,7 +2,7 @@
 
 import base64
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from panji.session import Verified
 from panji.wire.envelopes import parse_envelope
 from panji.wire.receipts import encode_receipt, parse_receipt
 from panji.wire.statements import parse_statement
+from panji.witnesses import Witnessed
 
 ENVELOPE_SUFFIX = ".envelope"
 RECEIPT_SUFFIX = ".receipt"
@@ -34,11 +35,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def checkpoint(profile: ProfileOption = None, json: JsonOption = False) -> None:
-    """Show the log's newest head, verified against the one seen before."""
+    """Show the log's newest head, verified against the one seen before, and who has cosigned it by our policy."""
     with session(profile) as client:
         head = client.checkpoint()
+        witnessed = client.witnessed() if head.size and load_profile(profile).policy is not None else None
     record = {"type": "checkpoint", "origin": head.origin, "size": head.size, "root": head.root}
-    Output(as_json=json).record(record, f"{head.origin}\n{head.size}\n{base64.b64encode(head.root).decode()}")
+    lines = [head.origin, str(head.size), base64.b64encode(head.root).decode()]
+    if witnessed is not None:
+        record |= {"witnessed_size": witnessed.checkpoint.size, "witnesses": _words(witnessed)}
+        lines += [f"{one['witness']} cosigned {witnessed.checkpoint.size} at {one['at']}" for one in _words(witnessed)]
+    Output(as_json=json).record(record, "\n".join(lines))
+
+
+def _words(witnessed: Witnessed) -> list[dict[str, Any]]:
+    return [{"witness": name, "key": str(one.witness), "at": plain(one.at)} for name, one in witnessed.cosignatures]
 
 
 def export(

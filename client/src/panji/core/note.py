@@ -1,6 +1,7 @@
 """Signed notes: a text and the keys that signed it (C2SP signed-note). Ed25519 only, signature type 0x01.
 
 A verifier key is written ``<name>+<key hash, 8 hex digits>+<base64 of 0x01 ‖ public key>``, as golang.org/x/mod does.
+Witnesses sign notes in a way of their own, type 0x04: :mod:`panji.core.cosignature`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from panji.core.keys import Algorithm, PublicKey
 from panji.errors import InputError, NoteError, SignatureError
@@ -25,7 +26,12 @@ MAX_SIGNATURES = 100
 MAX_BYTES = 1_000_000
 """Bytes of a note, as in golang.org/x/mod."""
 
-_ED25519 = b"\x01"
+_TYPES = {
+    b"\x01": "0x01, Ed25519",
+    b"\x04": "0x04, a witness's Ed25519 cosignatures",
+    b"\x06": "0x06, ML-DSA-44 cosignatures, which cannot be verified here",
+}
+"""Signature types that are told apart in errors."""
 _DASH = "\u2014 "
 _HASH_BYTES = 4
 # Control characters, and what UTF-8 cannot hold.
@@ -57,16 +63,19 @@ class NoteVerifier:
         NoteError: The name is empty or has white space or ``+``; the key is not Ed25519; the hash is not theirs.
     """
 
+    TYPE: ClassVar[bytes] = b"\x01"
+    """The signature type, one byte."""
+
     name: str
     """Usually a schema-less URL, such as ``example.com/log``."""
     key_hash: int
-    """The first 32 bits of ``SHA-256(name ‖ "\\n" ‖ 0x01 ‖ public key)``: an identifier, no security in it."""
+    """The first 32 bits of ``SHA-256(name ‖ "\\n" ‖ type ‖ public key)``: an identifier, no security in it."""
     public_key: PublicKey
 
     def __post_init__(self) -> None:
         if self.public_key.algorithm is not Algorithm.ED25519:
             raise NoteError("notes are signed with Ed25519 here")
-        if self.key_hash != _key_hash(self.name, self.public_key):
+        if self.key_hash != self._hash(self.name, self.public_key):
             raise NoteError(f"the key hash is not that of {self.name} and its key")
 
     @classmethod
@@ -78,20 +87,21 @@ class NoteVerifier:
         """
         if public_key.algorithm is not Algorithm.ED25519:
             raise NoteError("notes are signed with Ed25519 here")
-        return cls(name, _key_hash(name, public_key), public_key)
+        return cls(name, cls._hash(name, public_key), public_key)
 
     @classmethod
     def parse(cls, vkey: str) -> Self:
         """Read a verifier key. ``str()`` gives it back.
 
         Raises:
-            NoteError: Malformed, not Ed25519, or the hash does not fit (a mistyped name or key).
+            NoteError: Malformed, not of this type, or the hash does not fit (a mistyped name or key).
         """
         name, _, rest = vkey.partition("+")
         encoded = rest.partition("+")[2]
         data = decode_base64(encoded)
-        if data[:1] != _ED25519:
-            raise NoteError("the verifier key is not of type 0x01, Ed25519")
+        if data[:1] != cls.TYPE:
+            found = _TYPES.get(data[:1], f"0x{data[:1].hex()}" if data else "none")
+            raise NoteError(f"the verifier key is not of type {_TYPES[cls.TYPE]}; its type is {found}")
         try:
             verifier = cls.for_key(name, PublicKey.from_ed25519_raw(data[1:]))
         except InputError as error:
@@ -100,14 +110,26 @@ class NoteVerifier:
             raise NoteError(f"the key hash is not that of {name} and its key")
         return verifier
 
+    def verify(self, signature: bytes, text: str) -> None:
+        """Check that the key made a note's signature.
+
+        Args:
+            signature: As a signature line has it, behind the key hash.
+            text: Of the note, with its last newline.
+
+        Raises:
+            SignatureError: It did not.
+        """
+        self.public_key.verify(signature, text.encode())
+
     def __str__(self) -> str:
-        key = base64.b64encode(_ED25519 + self.public_key.raw).decode("ascii")
+        key = base64.b64encode(self.TYPE + self.public_key.raw).decode("ascii")
         return f"{self.name}+{self.key_hash:08x}+{key}"
 
-
-def _key_hash(name: str, public_key: PublicKey) -> int:
-    _require_name(name)
-    return int.from_bytes(hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key.raw).digest()[:_HASH_BYTES])
+    @classmethod
+    def _hash(cls, name: str, public_key: PublicKey) -> int:
+        _require_name(name)
+        return int.from_bytes(hashlib.sha256(name.encode() + b"\n" + cls.TYPE + public_key.raw).digest()[:_HASH_BYTES])
 
 
 def _require_name(name: str) -> None:
@@ -143,8 +165,8 @@ class NoteSigner:
             NoteError: The text does not end with a newline, or holds another control character.
         """
         _require_text(text)
-        signature = self._verifier.key_hash.to_bytes(_HASH_BYTES) + self._signer.sign(text.encode())
-        return f"{text}\n{_DASH}{self._verifier.name} {base64.b64encode(signature).decode('ascii')}\n"
+        line = NoteSignature(self._verifier.name, self._verifier.key_hash, self._signer.sign(text.encode()))
+        return f"{text}\n{line}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +178,10 @@ class NoteSignature:
     """Of the key that the line claims."""
     signature: bytes
     """As the key's type gives it: 64 bytes for Ed25519."""
+
+    def __str__(self) -> str:
+        data = self.key_hash.to_bytes(_HASH_BYTES) + self.signature
+        return f"{_DASH}{self.name} {base64.b64encode(data).decode('ascii')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +241,6 @@ def open_note(note: str | bytes, verifiers: Iterable[NoteVerifier]) -> Note:
     known = {(verifier.name, verifier.key_hash): verifier for verifier in verifiers}
     # 1. Bounded and well-formed, before any cryptography.
     parsed = parse(note)
-    message = parsed.text.encode()
     verified: dict[tuple[str, int], NoteSignature] = {}
     for line in parsed.signatures:
         # 2. Name and hash must both be known: an unknown line (a rotated key, a witness) is neither harm nor proof.
@@ -224,7 +249,7 @@ def open_note(note: str | bytes, verifiers: Iterable[NoteVerifier]) -> Note:
             continue
         # 3. A known key's line must verify, every one of them: a note that carries a forgery is refused whole.
         try:
-            verifier.public_key.verify(line.signature, message)
+            verifier.verify(line.signature, parsed.text)
         except SignatureError as error:
             raise NoteError(f"the signature of {line.name} is not over this text") from error
         # 4. A key counts once, however often its line is repeated.

@@ -135,7 +135,7 @@ class LogListener:
 
     async def _checkpoint(self) -> web.Response:
         async with self._turn:
-            signed = await self._exchange.read(tiles.published_checkpoint, self._exchange.storage)
+            signed = await self._exchange.published()
         if not signed:
             return _plain(HTTPStatus.NOT_FOUND)
         headers = _COMMON | {"Cache-Control": _NEVER, "Content-Type": "text/plain; charset=utf-8"}

@@ -99,11 +99,9 @@ class LogService(log_service_pb2_grpc.LogServiceServicer):
         self._exchange = exchange
 
     async def GetCheckpoint(self, request: Any, context: Any) -> log_service_pb2.GetCheckpointResponse:
-        """Returns the newest checkpoint."""
-        storage = self._exchange.storage
-        size = (await self._exchange.read(storage.current_head)).frontier.size
-        checkpoints = await self._exchange.read(storage.checkpoints, [size])
-        return log_service_pb2.GetCheckpointResponse(checkpoint=checkpoints.get(size, ""))
+        """Returns the newest checkpoint, and the newest one that enough witnesses have cosigned."""
+        newest, cosigned = await self._exchange.head()
+        return log_service_pb2.GetCheckpointResponse(checkpoint=newest, cosigned=cosigned)
 
     async def GetInclusionProof(self, request: Any, context: Any) -> log_service_pb2.GetInclusionProofResponse:
         """Returns the proof that an entry is in the tree of a size."""

@@ -132,6 +132,20 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class CosignatureRow:
+    """A witness's cosignature of one of the log's checkpoints."""
+
+    size: int
+    """Of the checkpoint's tree."""
+    witness: str
+    """Verifier key of the witness."""
+    line: str
+    """The signature line, without its newline."""
+    at: datetime
+    """When the witness says that it cosigned."""
+
+
+@dataclass(frozen=True, slots=True)
 class CaseFilter:
     """Which cases of an organisation are asked for; an unset field does not filter."""
 
@@ -175,7 +189,8 @@ class Append(ABC):
 class Storage(ABC):
     """A database that holds one exchange. Every method may raise :class:`StorageError` and nothing else of its own.
 
-    Methods may be called from any thread; :meth:`append` from one at a time.
+    Methods may be called from any thread; those that write, :meth:`append` and :meth:`keep_cosignatures`, from one at a
+    time.
     """
 
     @abstractmethod
@@ -255,6 +270,17 @@ class Storage(ABC):
     @abstractmethod
     def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
         """Returns the signed checkpoints of these tree sizes."""
+
+    @abstractmethod
+    def cosignatures(self) -> list[CosignatureRow]:
+        """Returns every cosignature that is kept, the largest tree first."""
+
+    @abstractmethod
+    def keep_cosignatures(self, rows: Sequence[CosignatureRow], *, forget_below: int) -> None:
+        """Writes cosignatures durably, in the place of older ones by the same witness of the same tree.
+
+        Those of trees that are smaller than ``forget_below`` are deleted.
+        """
 
     @abstractmethod
     def current_head(self) -> Head:

@@ -33,6 +33,7 @@ from panji_server.storage.base import (
     Append,
     CaseFilter,
     Commit,
+    CosignatureRow,
     Fetched,
     Head,
     Known,
@@ -97,6 +98,9 @@ CREATE TABLE fetched (
     PRIMARY KEY (recipient, through)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE seen (organisation TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE cosignature (
+    size INTEGER NOT NULL, witness TEXT NOT NULL, line TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (size, witness)
+) STRICT, WITHOUT ROWID;
 INSERT INTO head VALUES (1, 0, x'', NULL);
 """
 
@@ -308,6 +312,27 @@ class SQLiteStorage(Storage):
         with _translated():
             query = "SELECT size, note FROM checkpoint WHERE size IN (%s)"
             return dict(_select_in(self._connection(), query, sorted(set(sizes))))
+
+    def cosignatures(self) -> list[CosignatureRow]:
+        query = "SELECT size, witness, line, at FROM cosignature ORDER BY size DESC, witness"
+        with _reading():
+            return [
+                CosignatureRow(size, witness, line, from_micros(at))
+                for size, witness, line, at in self._connection().execute(query)
+            ]
+
+    def keep_cosignatures(self, rows: Sequence[CosignatureRow], *, forget_below: int) -> None:
+        connection = self._connection()
+        records = [(row.size, row.witness, row.line, to_micros(row.at)) for row in rows]
+        with _translated():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany("INSERT OR REPLACE INTO cosignature VALUES (?, ?, ?, ?)", records)
+                connection.execute("DELETE FROM cosignature WHERE size < ?", (forget_below,))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
 
     def current_head(self) -> Head:
         with _reading():

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.witnesses import WITNESSES, cosigned, policy_text
 
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteVerifier
@@ -91,3 +93,21 @@ def test_the_checkpoint_is_shown(panji: Any, made: Any) -> None:
     (record,) = panji.records("checkpoint")
     assert (record["origin"], record["size"]) == (made.origin, 1)
     assert panji("checkpoint").stdout.splitlines()[:2] == [made.origin, "1"]
+
+
+def test_the_checkpoint_is_shown_with_those_who_cosigned_it(panji: Any, made: Any, exchange: Any) -> None:
+    panji.submit()
+    at = datetime.now(UTC).replace(microsecond=0)
+    exchange.cosigned = cosigned(exchange.checkpoint, *WITNESSES.values(), at=at)
+    profile = made.profiles["kominfo"]
+    (profile.parent / "policy.txt").write_text(policy_text())
+    profile.write_text(f'policy = "policy.txt"\n{profile.read_text()}')
+    (record,) = panji.records("checkpoint")
+    assert record["witnessed_size"] == 1
+    when = at.isoformat().replace("+00:00", "Z")
+    assert record["witnesses"] == [
+        {"witness": name, "key": str(one.verifier), "at": when} for name, one in WITNESSES.items()
+    ]
+    assert panji("checkpoint").stdout.splitlines()[3:] == [f"{name} cosigned 1 at {when}" for name in WITNESSES]
+    exchange.cosigned = ""
+    assert panji.error("checkpoint", exit_code=4)["reason"] == "VERIFICATION_FAILED"

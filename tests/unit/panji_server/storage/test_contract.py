@@ -35,7 +35,7 @@ from panji.core import case as cases
 from panji.core import merkle
 from panji.core.entry import Entry
 from panji.core.vocabulary import CaseState, Category, Kind, Outcome, Role, SubCategory, TargetState
-from panji_server.storage.base import COLUMNS, CaseFilter, Fetched, Head
+from panji_server.storage.base import COLUMNS, CaseFilter, CosignatureRow, Fetched, Head
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -321,6 +321,42 @@ def test_cases_are_found_in_pages(filed: Storage) -> None:
     assert [index for index, _ in filed.cases(EVERYTHING, END, 2)] == [2, 1]
     assert [index for index, _ in filed.cases(EVERYTHING, 1, 2)] == [0]
     assert filed.cases(EVERYTHING, 0, 2) == []
+
+
+# Cosignatures.
+
+
+def a_cosignature(size: int, witness: str = "alder.example+1", line: str = "a line") -> CosignatureRow:
+    return CosignatureRow(size, witness, line, LATER)
+
+
+def test_cosignatures_are_kept_the_largest_tree_first(storage: Storage) -> None:
+    assert storage.cosignatures() == []
+    rows = [a_cosignature(3), a_cosignature(7), a_cosignature(7, "birch.example+2")]
+    storage.keep_cosignatures(rows[:1], forget_below=0)
+    storage.keep_cosignatures(rows[1:], forget_below=3)
+    assert storage.cosignatures() == [rows[1], rows[2], rows[0]]
+
+
+def test_a_newer_cosignature_of_the_same_tree_takes_the_older_ones_place(storage: Storage) -> None:
+    storage.keep_cosignatures([a_cosignature(3), a_cosignature(3, "birch.example+2")], forget_below=0)
+    storage.keep_cosignatures([a_cosignature(3, line="another")], forget_below=0)
+    assert storage.cosignatures() == [a_cosignature(3, line="another"), a_cosignature(3, "birch.example+2")]
+
+
+def test_cosignatures_of_smaller_trees_are_forgotten_when_told_so(storage: Storage) -> None:
+    storage.keep_cosignatures([a_cosignature(size) for size in (1, 2, 3)], forget_below=0)
+    storage.keep_cosignatures([a_cosignature(4)], forget_below=3)
+    assert [row.size for row in storage.cosignatures()] == [4, 3]
+    storage.keep_cosignatures([], forget_below=5)
+    assert storage.cosignatures() == []
+
+
+def test_cosignatures_leave_the_log_alone(storage: Storage) -> None:
+    put(storage, *flags(2))
+    before = everything(storage)
+    storage.keep_cosignatures([a_cosignature(2)], forget_below=0)
+    assert everything(storage) == before
 
 
 # Many at once.
