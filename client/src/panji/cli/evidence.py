@@ -1,6 +1,7 @@
 """Evidence: ``panji evidence export``, ``panji evidence verify`` and ``panji evidence summary``."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from panji.cli.common import JsonOption, ProfileOption, load_profile, session
 from panji.cli.output import Output
 from panji.core.note import NoteVerifier
+from panji.core.tlog_policy import parse_policy
 from panji.errors import InputError, NoteError
 from panji.evidence import summary, verdict
 from panji.evidence.texts import Language
@@ -22,6 +24,9 @@ LogKeyOption = Annotated[str, typer.Option(envvar="PANJI_LOG_KEY", help="The log
 DirectoryOption = Annotated[
     Path | None,
     typer.Option(help="A directory.toml of your own. [the profile's; else as the operator recorded it in the log]"),
+]
+PolicyOption = Annotated[
+    Path | None, typer.Option(help="A tlog-policy: these witnesses must have cosigned the head. [the profile's]")
 ]
 
 
@@ -63,11 +68,12 @@ def verify_file(
     file: FileArgument,
     log_key: LogKeyOption = "",
     directory: DirectoryOption = None,
+    policy: PolicyOption = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check a bundle offline, and say in one line what it proves and what it does not."""
-    evidence = _verified(file, log_key, directory, profile)
+    evidence = _verified(file, log_key, directory, policy, profile)
     Output(as_json=json).record(verdict.record(evidence), verdict.line(evidence))
 
 
@@ -78,11 +84,12 @@ def show_summary(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to. [standard output]")] = None,
     log_key: LogKeyOption = "",
     directory: DirectoryOption = None,
+    policy: PolicyOption = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check a bundle, and give its summary: an HTML page that prints well."""
-    evidence = _verified(file, log_key, directory, profile)
+    evidence = _verified(file, log_key, directory, policy, profile)
     page = summary.render(evidence.content, language)
     if out is not None:
         _write(out, page.encode())
@@ -91,19 +98,28 @@ def show_summary(
     Output(as_json=json).record(record, page or f"{out}: {verdict.line(evidence)}")
 
 
-def _verified(file: Path, log_key: str, directory: Path | None, profile: Path | None) -> Evidence:
+def _verified(file: Path, log_key: str, directory: Path | None, policy: Path | None, profile: Path | None) -> Evidence:
     if not log_key:
         known = load_profile(profile)
-        log_key, directory = known.log_key, directory or known.directory
+        log_key, directory, policy = known.log_key, directory or known.directory, policy or known.policy
     try:
         log = NoteVerifier.parse(log_key)
     except NoteError as error:
         raise InputError(f"--log-key is no verifier key: {error}") from error
+    return verify(
+        _bytes(file),
+        log,
+        directory=read_directory(directory) if directory is not None else None,
+        policy=parse_policy(_bytes(policy)) if policy is not None else None,
+        now=datetime.now(UTC),
+    )
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = file.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    return verify(data, log, directory=read_directory(directory) if directory is not None else None)
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from panji.core.display import safe
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -25,6 +27,8 @@ class Proven(StrEnum):
     """The statements make this state of the case."""
     SILENCE = "SILENCE"
     """The exchange stated that no answer had come when it was due."""
+    WITNESSED = "WITNESSED"
+    """Enough of the reader's witnesses cosigned the head."""
     EXPORTER = "EXPORTER"
     """Who exported the bundle."""
 
@@ -81,6 +85,9 @@ def proven(evidence: Evidence) -> dict[Proven, str]:
         found[Proven.SILENCE] = (
             f"the exchange states since entry {item.receipt.index} that no answer had come by {_time(missed.due_at)}"
         )
+    if evidence.witnesses:
+        who = ", ".join(f"{safe(name)} at {_time(at)}" for name, at in evidence.witnesses)
+        found[Proven.WITNESSED] = f"the head is cosigned by {who}"
     if evidence.exporter_proven:
         found[Proven.EXPORTER] = f"{content.exported_by} exported it"
     return found
@@ -104,7 +111,8 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
         yield Unproven.KEY_OWNERS, "whose the keys are, beyond the operator's word"
     if content.silence is not None and not _answered(evidence):
         yield Unproven.DELIVERY, "that the platform had the flag, beyond the exchange's word"
-    yield Unproven.ONE_LOG, "that the log shows everyone the same"
+    if not evidence.witnesses:
+        yield Unproven.ONE_LOG, "that the log shows everyone the same"
     yield Unproven.COMPLETE, "that nothing else was said in the case"
     yield Unproven.CLOCK, "that the exchange's clock was right"
     if not evidence.exporter_proven:
@@ -146,6 +154,7 @@ def record(evidence: Evidence) -> dict[str, Any]:
         "silence": None if silence is None else {"index": silence[0].receipt.index, "missed": silence[1]},
         "own_directory": evidence.own_directory,
         "operator_keys": evidence.operators,
+        "witnesses": [{"name": name, "at": at} for name, at in evidence.witnesses],
         "exported_by": content.exported_by,
         "exported_at": content.exported_at,
         "proven": tuple(proven(evidence)),

@@ -4,7 +4,8 @@ Steps, and what each stops:
 
 1.  The file is in its one form (:mod:`panji.evidence.bundle`). Stops hidden members, and every flipped byte.
 2.  The members are those of the manifest and the sums. Tells damage by the name of what is damaged.
-3.  The head is signed by the log's key that the reader trusts. Stops a log of the forger's own.
+3.  The head is signed by the log's key that the reader trusts, and cosigned by as many witnesses as the reader's policy
+    asks for, where there is one. Stops a log of the forger's own, and one that was made for this reader.
 4.  Each record of the directory is in the log and by the operator that it names itself, and by the reader's own
     directory where there is one. Stops keys that the operator never stated.
 5.  Each statement is in the log, at the head of its receipt and at the bundle's, which only appends to that: entry,
@@ -28,6 +29,7 @@ from panji.core.case import MOVES
 from panji.core.checkpoint import open_checkpoint
 from panji.core.directory import Directory, parse_directory
 from panji.core.statements import DeadlineMissed, Erasure
+from panji.core.tlog_policy import open_witnessed
 from panji.core.tlog_proof import to_receipt
 from panji.core.vocabulary import BY_THE_OPERATOR, Kind, Role
 from panji.errors import EvidenceError, InputError
@@ -38,9 +40,11 @@ from panji.trust import Trust, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from panji.core.checkpoint import Checkpoint
     from panji.core.note import NoteVerifier
+    from panji.core.tlog_policy import Policy
     from panji.trust import Verified
 
 _ANSWERS = frozenset(kind for kind, (roles, _) in MOVES.items() if roles == {Role.PLATFORM})
@@ -58,27 +62,39 @@ class Evidence:
     """Key ids by which the records of the directory are signed: what a reader without a directory trusts."""
     own_directory: bool
     """The keys were looked up in the reader's own directory, not in the recorded one."""
+    witnesses: tuple[tuple[str, datetime], ...] = ()
+    """Who of the reader's policy cosigned the head, and when by their clocks; nobody where there is no policy."""
     exporter_proven: bool = False
     """The exporter's signature is by a key that the directory has for it."""
     texts_compared: bool = True
     """The summary and the steps are those that the core makes."""
 
 
-def verify(data: bytes, log: NoteVerifier, *, directory: Directory | None = None) -> Evidence:
+def verify(
+    data: bytes,
+    log: NoteVerifier,
+    *,
+    directory: Directory | None = None,
+    policy: Policy | None = None,
+    now: datetime | None = None,
+) -> Evidence:
     """Verify a bundle.
 
     Args:
         data: The file.
         log: The log's key, known beforehand.
         directory: The reader's own. Without one, keys count as the operator recorded them in the log.
+        policy: The reader's witnesses. Their cosignatures may be of any age: a file is read years later.
+        now: The time; aware, and needed with a policy.
 
     Raises:
-        InputError: The log records no directory, and none is given.
-        VerificationError: EvidenceError, or what a step finds: NoteError, ProofError, ReceiptError, SignatureError …
+        InputError: The log records no directory, and none is given; or a policy without the time.
+        VerificationError: EvidenceError, or what a step finds: NoteError, ProofError, QuorumError, SignatureError …
     """
     members = unpack(data)
     content = read(members)
     found = prove(content, log, directory=directory)
+    witnesses = _witnesses(content, log, policy, now) if policy is not None else ()
     same_version = content.renderer == RENDERER
     texts = None if same_version else {name: members[name] for name in TEXTS & members.keys()}
     _compare(members, assemble(content, texts))
@@ -93,6 +109,7 @@ def verify(data: bytes, log: NoteVerifier, *, directory: Directory | None = None
         signers=found.signers,
         operators=found.operators,
         own_directory=found.own_directory,
+        witnesses=witnesses,
         exporter_proven=bool(exporters & owners),
         texts_compared=same_version,
     )
@@ -150,6 +167,15 @@ def prove(content: Content, log: NoteVerifier, *, directory: Directory | None = 
         operators=tuple(sorted(operators)),
         own_directory=directory is not None,
     )
+
+
+def _witnesses(
+    content: Content, log: NoteVerifier, policy: Policy, now: datetime | None
+) -> tuple[tuple[str, datetime], ...]:
+    if now is None:
+        raise InputError("cosignatures are judged by a policy and the time, and no time is given")
+    witnessed = open_witnessed(content.checkpoint, policy, now=now, log=log)
+    return tuple((name, one.at) for name, one in witnessed.cosignatures)
 
 
 class _Heads:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.witnesses import WITNESSES, cosigned, policy_text
 
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteVerifier
@@ -52,6 +54,19 @@ def test_a_profile_gives_the_key_and_a_directory_of_ones_own(panji: Any, made: A
     directory = made.directory / "telegram" / "directory.toml"
     (record,) = panji.records("evidence", "verify", bundle, "--log-key", made.log_key, "--directory", directory, by="")
     assert record["own_directory"]
+
+
+def test_witnesses_are_asked_for_by_a_policy(panji: Any, exchange: Any, case: str, tmp_path: Path) -> None:
+    policy, path = tmp_path / "policy.txt", tmp_path / "case.zip"
+    policy.write_text(policy_text())
+    panji.records("evidence", "export", case, "--out", path)
+    verify = ("evidence", "verify", path, "--policy", policy)
+    assert panji.error(*verify, exit_code=4)["reason"] == "VERIFICATION_FAILED"
+    exchange.cosigned = cosigned(exchange.checkpoint, *WITNESSES.values(), at=datetime.now(UTC))
+    panji.records("evidence", "export", case, "--out", path)
+    (record,) = panji.records(*verify)
+    assert "WITNESSED" in record["proven"]
+    assert "cannot be read" in panji.error(*verify[:-1], tmp_path / "none", exit_code=2)["message"]
 
 
 def test_a_bundle_lands_in_the_current_folder_under_the_name_of_its_case(

@@ -12,8 +12,9 @@ import pytest
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError as OtherVerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined] # its public name
-from support.evidence import Stage
+from support.evidence import LATER, Stage
 from support.statements import PLATFORM, an_acknowledgement
+from support.witnesses import WITNESSES, cosigned
 
 from panji.core import envelope as dsse
 from panji.core.keys import Algorithm, PublicKey
@@ -64,6 +65,16 @@ def test_the_steps_check_a_bundle_with_openssl_alone(decided: Stage, tmp_path: P
     assert done.stdout.count("Verified OK") == 3
     assert decided.key.public_key.keyid in done.stdout
     assert 'id = "telegram"' in done.stdout
+
+
+def test_the_steps_find_the_logs_line_among_those_of_witnesses(stage: Stage, tmp_path: Path) -> None:
+    stage.flag()
+    note = cosigned(stage.log.checkpoint(), *WITNESSES.values(), at=LATER)
+    text, _, lines = note.rpartition("\n\n")
+    shuffled = f"{text}\n\n" + "".join(f"{one}\n" for one in reversed(lines.splitlines()))
+    folder = unzip(stage.bundle(stage.material(checkpoint=shuffled)), tmp_path)
+    done = shell(folder, "".join(steps(folder).values()))
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_steps_check_a_bundle_without_content(silent: Stage, tmp_path: Path) -> None:

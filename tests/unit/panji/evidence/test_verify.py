@@ -21,12 +21,15 @@ from support.statements import (
     a_statement,
     an_acknowledgement,
 )
+from support.witnesses import WITNESSES, cosigned, policy_text
 
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from panji.core.cosignature import Cosigner
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.statements import DeadlineMissed, DirectoryRecord, Erasure, LegalBasis
+from panji.core.tlog_policy import parse_policy
 from panji.core.tlog_proof import Opening, from_receipt
 from panji.core.vocabulary import CaseState, Deadline
 from panji.errors import (
@@ -36,6 +39,7 @@ from panji.errors import (
     NoteError,
     PanjiError,
     ProofError,
+    QuorumError,
     ReceiptError,
     SignatureError,
     VerificationError,
@@ -337,6 +341,38 @@ def test_a_time_of_receipt_that_was_told_later_leaves_the_tree(decided: Stage) -
     told = replace(first, receipt=replace(first.receipt, extra=extra))
     with pytest.raises(ProofError):
         verify(forged(decided.bundle(), statements=(told, *rest)), decided.key)
+
+
+# Witnesses.
+
+
+def witnessed(stage: Stage, *names: str) -> bytes:
+    note = cosigned(stage.log.checkpoint(), *(WITNESSES[name] for name in names), at=LATER)
+    return stage.bundle(stage.material(checkpoint=note))
+
+
+def test_the_word_of_the_readers_witnesses_proves_one_log_for_all(decided: Stage) -> None:
+    data = witnessed(decided, "alder", "cedar")
+    policy = parse_policy(policy_text().encode())
+    years_later = LATER + timedelta(days=3650)
+    evidence = verify(data, decided.key, policy=policy, now=years_later)
+    assert (Proven.WITNESSED in proven(evidence), Unproven.ONE_LOG in unproven(evidence)) == (True, False)
+    assert "cosigned by alder at 2026-05-05T12:00:00Z, cedar at" in line(evidence)
+    assert [one["name"] for one in record(evidence)["witnesses"]] == ["alder", "cedar"]
+    assert Unproven.ONE_LOG in unproven(verify(data, decided.key))
+
+
+def test_too_few_witnesses_and_a_forged_cosignature_are_refused(decided: Stage) -> None:
+    policy = parse_policy(policy_text().encode())
+    with pytest.raises(QuorumError):
+        verify(witnessed(decided, "alder"), decided.key, policy=policy, now=LATER)
+    thief = Cosigner(WITNESSES["birch"].verifier.name, PrivateKeySigner.generate())
+    note = cosigned(decided.log.checkpoint(), WITNESSES["alder"], thief, at=LATER)
+    data = decided.bundle(decided.material(checkpoint=note))
+    with pytest.raises(QuorumError):
+        verify(data, decided.key, policy=policy, now=LATER)
+    with pytest.raises(InputError, match="no time is given"):
+        verify(data, decided.key, policy=policy)
 
 
 # The statements.
