@@ -97,7 +97,7 @@ def test_a_config_error_names_the_key_as_the_operator_wrote_it() -> None:
 
 
 def test_a_refusal_carries_all_that_the_sender_needs_to_act() -> None:
-    violation = Violation("decision.targets", "leave out the open targets 3")
+    violation = Violation("decision.targets", "3 is open and not decided here")
     metadata = {"state": "RECEIVED"}
     refusal = RefusedError(
         Reason.RATE_LIMITED, "slower", violations=[violation], retry_after=timedelta(seconds=2), metadata=metadata

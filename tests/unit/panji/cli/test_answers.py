@@ -75,7 +75,7 @@ def test_leaving_an_open_target_out_is_refused_and_the_target_named(panji: Any) 
     case = panji.submit("--url", "https://t.me/second")["id"]
     error = panji.error("decide", case, "--target", "1=not-found", by="telegram", exit_code=3)
     assert error["reason"] == "TARGETS_MISMATCH"
-    assert "leave out the open targets 2" in error["violations"][0]["description"]
+    assert "2 is open and not decided here" in error["violations"][0]["description"]
 
 
 def test_answering_where_nothing_was_asked_is_an_error_here(panji: Any) -> None:
