@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from panji import development
 from panji_server.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +29,18 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
 def test_every_key_of_the_configuration_is_in_the_operators_table() -> None:
     table = (ROOT / "docs/operations.md").read_text("utf-8")
     assert [key for key in keys(Config) if f"`{key}`" not in table] == []
+
+
+def test_the_profile_in_the_guide_is_the_one_that_is_made(tmp_path: Path) -> None:
+    shown = re.search(r"```toml\n(organisation = .*?)```", (ROOT / "docs/integration.md").read_text("utf-8"), re.DOTALL)
+    assert shown
+    made = development.init(tmp_path / "made", now=datetime.now(UTC)).profiles["telegram"].read_text("utf-8")
+    profile, page = tomllib.loads(made), tomllib.loads(shown[1])
+    of_this_exchange = {"address", "log_key"}
+    assert list(page) == list(profile)
+    assert {key: page[key] for key in page if key not in of_this_exchange} == {
+        key: profile[key] for key in profile if key not in of_this_exchange
+    }
 
 
 def test_every_test_that_the_threat_model_names_exists() -> None:

@@ -126,6 +126,10 @@ class Case:
         """Positions, from 1, of the targets that are neither decided nor withdrawn, in order."""
         return tuple(position for position, one in enumerate(self.targets, 1) if one.state is TargetState.OPEN)
 
+    def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
+        """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
+        return self.state in MOVES[Kind.ACKNOWLEDGEMENT][1] and level > self.level
+
 
 def open_case(flag: Statement, digest: bytes, received_at: datetime) -> Case:
     """Returns the case that a flag opens.

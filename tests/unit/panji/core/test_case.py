@@ -291,6 +291,24 @@ def test_an_answered_question_leads_back_to_where_the_case_was(before: CaseState
     assert (answered.state, answered.open_question) == (after, b"")
 
 
+@pytest.mark.parametrize("level", [RECEIVED, UNDER_REVIEW])
+def test_what_may_be_acknowledged_is_what_is_taken(level: AcknowledgementLevel) -> None:
+    for state in set(STATES):
+        case = a_case_in(state)
+        try:
+            apply(case, an_acknowledgement(level))
+        except RefusedError:
+            assert not case.may_acknowledge(level)
+        else:
+            assert case.may_acknowledge(level)
+
+
+def test_open_targets_are_those_that_nobody_decided_or_took_back() -> None:
+    case = apply(a_case(targets=3), a_withdrawal(2))
+    assert case.open_targets == (1, 3)
+    assert apply(case, a_decision(1, 3)).open_targets == ()
+
+
 def test_a_platform_that_asked_does_not_acknowledge_receipt_afterwards() -> None:
     answered = apply(apply(a_case(), a_clarification_request()), a_clarification_answer())
     assert refused(answered, an_acknowledgement(RECEIVED)).reason is Reason.MOVE_NOT_ALLOWED
