@@ -9,7 +9,7 @@ from panji import importer
 from panji.cli.boundary import Exit
 from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOption, load_object, name_of, session
 from panji.cli.output import Output
-from panji.cli.records import accepted, statement_record, summary
+from panji.cli.records import accepted, refusal_record, statement_record, summary
 from panji.core.statements import Flag
 from panji.core.vocabulary import AuthorityKind, Category, Instrument, RequestedAction, SubCategory, TargetKind, Urgency
 from panji.errors import InputError, RefusedError, Violation
@@ -139,8 +139,8 @@ def outbox(
         for signed, result in client.submit_many(waiting):
             if isinstance(result, RefusedError):
                 refused += 1
-                record = {"type": "refused", "statement_id": signed.statement.id, "reason": result.reason}
-                out.record(record | {"message": result.message}, f"{signed.statement.id} refused: {result}")
+                record = {"type": "refused", "statement_id": signed.statement.id}
+                out.record(record | refusal_record(result), f"{signed.statement.id} refused: {result}")
             else:
                 out.record(statement_record(result), accepted(result))
     if refused:

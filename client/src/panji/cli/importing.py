@@ -16,6 +16,7 @@ from panji.cli.boundary import Exit
 from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOption, load_profile, session
 from panji.cli.journal import Journal, key_of
 from panji.cli.output import Output, table
+from panji.cli.records import refusal_record
 from panji.client import Client
 from panji.core.identifier import new_id
 from panji.errors import InputError, Reason, RefusedError
@@ -196,9 +197,8 @@ class _Report:
         if result is None:
             self.row(row, "incomplete" if row.violations else "already_sent", statement_id=identifier)
         elif isinstance(result, RefusedError):
-            refused = {"reason": result.reason, "message": result.message, "retryable": result.retryable}
             self._causes[result.reason] += 1
-            self.row(row, "refused", statement_id=identifier, violations=result.violations, **refused)
+            self.row(row, "refused", statement_id=identifier, **refusal_record(result))
         else:
             self.row(row, "accepted", statement_id=identifier, index=result.receipt.index)
 
@@ -208,7 +208,8 @@ class _Report:
         self._causes.update(f"{one.field}: {one.description}" for one in row.violations)
         nothing = {"statement_id": "", "index": None, "reason": "", "message": "", "retryable": False}
         record: dict[str, Any] = {"type": "row", "row": row.number, "source_id": row.source_id, "status": status}
-        record |= {"targets": row.targets, "violations": row.violations} | nothing | more
+        record |= {"targets": row.targets, "violations": row.violations} | nothing
+        record |= {"metadata": {}, "request_id": ""} | more
         missing = "; ".join(f"{one.field} {one.description}" for one in record["violations"])
         name = f" ({row.source_id})" if row.source_id else ""
         told = status in {"refused", "incomplete"}
