@@ -4,7 +4,8 @@ The line before a fence says what is checked:
 
 ``<!-- check: run -->``
     The Python below runs to its end. Its working directory is a development exchange as `panji init` makes it, served
-    on a free port, one exchange for the examples of one file.
+    on a free port, one exchange for the examples of one file. It lies where `make serve` puts it in a clone, and
+    `../../examples` is ours.
 ``<!-- check: commands -->``
     The shell's commands below run to their end, in the same place.
 ``<!-- check: shell -->``
@@ -92,7 +93,7 @@ def _check(page: Path) -> Iterator[str]:
         if block.check == "shell":
             yield from _commands(block)
     if runnable := [block for block in found if block.check in RUN]:
-        with tempfile.TemporaryDirectory() as scratch, _exchange(Path(scratch) / "exchange") as directory:
+        with _clone() as clone, _exchange(clone / ".demo/exchange") as directory:
             for block in runnable:
                 yield from run(block, directory)
 
@@ -127,6 +128,14 @@ def run(block: Block, directory: Path) -> Iterator[str]:
             yield f"{block}: the example failed\n{done.stdout}{done.stderr}"
         elif not done.stdout:
             yield f"{block}: the example prints nothing"
+
+
+@contextlib.contextmanager
+def _clone() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / ".demo").mkdir()
+        (Path(scratch) / "examples").symlink_to(ROOT / "examples")
+        yield Path(scratch)
 
 
 @contextlib.contextmanager

@@ -235,6 +235,7 @@ class InputError(PanjiError):
     """What the caller passed in breaks a documented rule; all violations are listed at once."""
 
     def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        self.message = message
         self.violations = tuple(violations)
         super().__init__(_with_violations(message, self.violations))
 

@@ -12,7 +12,7 @@ from panji.cli.common import JsonOption, ProfileOption, load_object, member, nam
 from panji.cli.output import Output
 from panji.cli.records import accepted, statement_record
 from panji.core.statements import Decision, Question, TargetDecision
-from panji.core.vocabulary import AcknowledgementLevel, Ground, Outcome, RefusalReason
+from panji.core.vocabulary import AcknowledgementLevel, Ground, Outcome, RefusalReason, names
 from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ NoteOption = Annotated[str, typer.Option("--note", help="A remark.")]
 
 
 def _names(title: str, kind: type[IntEnum]) -> str:
-    return f"\b\n{title}:\n{textwrap.indent(textwrap.fill(_listed(kind), 76), '  ')}"
-
-
-def _listed(kind: type[IntEnum]) -> str:
-    return ", ".join(one.name for one in kind if one)
+    return f"\b\n{title}:\n{textwrap.indent(textwrap.fill(names(kind), 76), '  ')}"
 
 
 DECIDE_HELP = "\n\n".join(
@@ -206,7 +202,7 @@ class _Answer(NamedTuple):
         if outcome is not Outcome.NO_ACTION:
             return cls(outcome, _word(Ground, why, said) if why else Ground.UNSPECIFIED, RefusalReason.UNSPECIFIED)
         if not why:
-            raise InputError(f"{said} lacks its reason: NO_ACTION:REASON, with one of {_listed(RefusalReason)}")
+            raise InputError(f"{said} lacks its reason: NO_ACTION:REASON, with one of {names(RefusalReason)}")
         return cls(outcome, Ground.UNSPECIFIED, _word(RefusalReason, why, said))
 
     def on(self, position: int, common: dict[str, Any]) -> TargetDecision:

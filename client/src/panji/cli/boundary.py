@@ -78,7 +78,7 @@ def describe(error: Exception) -> tuple[Exit, dict[str, Any]]:
         return failure.exit, {"error": plain(refusal_record(error))}
     message, violations = str(error), plain(getattr(error, "violations", ()))
     if isinstance(error, InputError):
-        message = message.partition(": ")[0] if violations else message
+        message = error.message
     elif isinstance(error, _USAGE):
         message = error.format_message()
     elif failure.exit is Exit.UNEXPECTED:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from panji.client import Client
+from panji.core.vocabulary import names
 from panji.errors import ConfigError, InputError, TransportError
 from panji.profile import Profile
 
@@ -64,7 +65,7 @@ def member(kind: type[_E]) -> Callable[[Any], _E]:
     def parse(value: Any) -> _E:
         name = value.name if isinstance(value, kind) else str(value).strip().upper().replace("-", "_")
         if name not in kind.__members__ or kind[name] == 0:
-            raise typer.BadParameter(f"is none of {', '.join(one.name for one in kind if one)}")
+            raise typer.BadParameter(f"is none of {names(kind)}")
         return kind[name]
 
     return parse
@@ -72,8 +73,8 @@ def member(kind: type[_E]) -> Callable[[Any], _E]:
 
 def name_of(kind: type[IntEnum], help: str = "") -> Any:  # noqa: A002 - as typer has it
     """Returns the option that takes a name of a vocabulary."""
-    names = ", ".join(one.name for one in kind if one)
-    listed = names if len(names) < _MAX_LISTED else "named as in panji/v1/vocabulary.proto"
+    every = names(kind)
+    listed = every if len(every) < _MAX_LISTED else "named as in panji/v1/vocabulary.proto"
     metavar = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
     return typer.Option(parser=member(kind), metavar=metavar, show_default=False, help=f"{help} {listed}".strip())
 
