@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar
 import typer
 
 from panji import importer
-from panji.cli.common import JsonOption, ProfileOption, load_object, member, name_of, session
+from panji.cli.common import CaseArgument, JsonOption, ProfileOption, load_object, member, name_of, session
 from panji.cli.output import Output
 from panji.cli.records import accepted, statement_record
 from panji.core.statements import Decision, Question, TargetDecision
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E", bound=IntEnum)
 
-CaseArgument = Annotated[str, typer.Argument(help="Id of the case.")]
 ReferenceOption = Annotated[str, typer.Option("--reference", help="Your file number.")]
 LanguageOption = Annotated[str | None, typer.Option("--language", help="Of the texts: BCP 47. [the case's]")]
 NoteOption = Annotated[str, typer.Option("--note", help="A remark.")]

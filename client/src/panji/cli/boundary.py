@@ -30,6 +30,7 @@ class Exit(IntEnum):
     CONFIG = 6
     PARTLY_REFUSED = 7
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _MEANING = {
@@ -41,7 +42,8 @@ _MEANING = {
     Exit.TRANSPORT: "no answer came: try again later",
     Exit.CONFIG: "the configuration is missing or wrong",
     Exit.PARTLY_REFUSED: "some of many were refused or incomplete",
-    Exit.INTERRUPTED: "interrupted",
+    Exit.INTERRUPTED: "interrupted (SIGINT)",
+    Exit.TERMINATED: "terminated (SIGTERM), as shells tell it; what was signed waits in the outbox",
 }
 EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{int(code):4} {meaning}" for code, meaning in _MEANING.items())
 """The table for ``panji --help``."""

@@ -13,7 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from panji import importer
 from panji.cli.boundary import Exit
-from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOption, load_profile, session
+from panji.cli.common import (
+    JsonOption,
+    LanguageOption,
+    ProfileOption,
+    TestOption,
+    load_profile,
+    require_authority,
+    session,
+)
 from panji.cli.journal import Journal, key_of
 from panji.cli.output import Output, table
 from panji.cli.records import refusal_record
@@ -57,12 +65,29 @@ def import_file(
     else:
         if not to:
             raise InputError("say who the flags go to: --to")
-        with session(profile) as client, Journal(_journal_path(load_profile(profile), to, again, test=test)) as journal:
-            sending = _Sending(client, journal, to, language, test=test)
-            with report.progress():
-                for outcome in sending.run(read.rows, batch):
-                    report.outcome(outcome)
+        with session(profile) as client:
+            require_authority(client)
+            with Journal(_journal_path(load_profile(profile), to, again, test=test)) as journal:
+                _send(report, _Sending(client, journal, to, language, test=test).run(read.rows, batch))
     report.end()
+
+
+def _send(report: "_Report", outcomes: Iterator["_Outcome"]) -> None:
+    """Sends the rows.
+
+    Raises:
+        Abort: Somebody interrupted it; what was sent until then is told.
+    """
+    try:
+        with report.progress():
+            for outcome in outcomes:
+                report.outcome(outcome)
+    except KeyboardInterrupt:
+        report.sum_up()
+        told = (
+            f"interrupted after {report.done} of {report.rows} rows; the same command goes on, and sends nothing twice"
+        )
+        raise typer.Abort(told) from None
 
 
 def _journal_path(profile: Profile, to: str, again: str, *, test: bool) -> Path:
@@ -218,8 +243,18 @@ class _Report:
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
 
-    def end(self) -> None:
-        """Print the sum, and end with the exit code that it deserves."""
+    @property
+    def rows(self) -> int:
+        """Rows that the file has."""
+        return len(self._read.rows)
+
+    @property
+    def done(self) -> int:
+        """Rows of which it is known what became of them."""
+        return sum(self._counts.values())
+
+    def sum_up(self) -> None:
+        """Print the sum."""
         counts, read = self._counts, self._read
         record = {"type": "summary", "format": read.format, "sha256": read.sha256, "rows": len(read.rows)}
         shown = [(status, count) for status, count in counts.items() if count]
@@ -227,5 +262,9 @@ class _Report:
         self._out.record(record | {"targets": read.targets} | counts, table("rows", "number", rows=shown, title=title))
         if self._causes:
             self._out.show(table("cause", "rows", rows=self._causes.most_common()))
-        if counts["refused"] or counts["incomplete"]:
+
+    def end(self) -> None:
+        """Print the sum, and end with the exit code that it deserves."""
+        self.sum_up()
+        if self._counts["refused"] or self._counts["incomplete"]:
             raise typer.Exit(Exit.PARTLY_REFUSED)

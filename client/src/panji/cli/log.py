@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from panji.cli.common import JsonOption, ProfileOption, load_profile, session
+from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session
 from panji.cli.output import Output, plain
 from panji.core import merkle
 from panji.core.audit import Audited, LogReader, Nodes, audit
@@ -34,7 +34,7 @@ TilesOption = Annotated[
 CaOption = Annotated[
     Path | None, typer.Option("--ca", show_default=False, help="PEM of who vouches for the URL. [the system's]")
 ]
-KeyOption = Annotated[str, typer.Option("--log-key", envvar="PANJI_LOG_KEY", help="Verifier key. [the profile's]")]
+KeyOption = Annotated[str, typer.Option("--log-key", envvar=KEY_VARIABLE, help="Verifier key. [the profile's]")]
 OutOption = Annotated[Path | None, typer.Option("--out", show_default=False, help="Write it to this file.")]
 
 
@@ -95,7 +95,7 @@ def head(
     """Show the newest head as the log signed it, verified. Keep it: 'verify --since' holds the log to it."""
     with _source(url, tiles, ca, log_key, profile) as source:
         signed, newest = source.newest()
-    record = {"type": "head", "origin": newest.origin, "size": newest.size, "root": newest.root}
+    record = {"type": "head", "origin": newest.origin, "size": newest.size, "root": newest.root_text}
     _print(Output(as_json=json), record | {"checkpoint": signed}, signed, out)
 
 
@@ -122,7 +122,8 @@ def prove(
     merkle.verify_inclusion(merkle.leaf_hash(raw), index, newest.size, proof, newest.root)
     entry = Entry.decode(raw)
     text = _tlog_proof(index, proof, signed)
-    record = {"type": "inclusion", "index": index, "size": newest.size, "root": newest.root, "proof": proof}
+    record = {"type": "inclusion", "index": index, "size": newest.size, "root": newest.root_text}
+    record["proof"] = _base64(proof)
     record |= {"kind": entry.kind, "received_at": entry.received_at, "commitment": entry.commitment}
     _print(Output(as_json=json), record | {"tlog_proof": text}, text, out)
 
@@ -151,9 +152,9 @@ def consistency(
     # The newest root is signed; what was computed from tiles is proven by leading to it.
     merkle.verify_consistency(later.size, newest.size, onward, later.root, newest.root)
     merkle.verify_consistency(earlier.size, later.size, proof, earlier.root, later.root)
-    record = {"type": "consistency", "origin": newest.origin, "old_size": earlier.size, "old_root": earlier.root}
-    record |= {"new_size": later.size, "new_root": later.root, "proof": proof}
-    lines = [base64.b64encode(one).decode("ascii") for one in proof]
+    record = {"type": "consistency", "origin": newest.origin, "old_size": earlier.size, "old_root": earlier.root_text}
+    lines = _base64(proof)
+    record |= {"new_size": later.size, "new_root": later.root_text, "proof": lines}
     told = f"{newest.origin}: {later.size} entries only append to {earlier.size}. Proof (RFC 6962, 2.1.2), base64:"
     Output(as_json=json).record(record, "\n".join([told, *lines]))
 
@@ -295,5 +296,8 @@ def _signed(path: Path, log: NoteVerifier) -> Checkpoint:
 
 def _tlog_proof(index: int, proof: tuple[bytes, ...], signed: str) -> str:
     """Writes a proof as C2SP tlog-proof has it."""
-    hashes = [base64.b64encode(one).decode("ascii") for one in proof]
-    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *hashes, "", signed])
+    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *_base64(proof), "", signed])
+
+
+def _base64(hashes: tuple[bytes, ...]) -> list[str]:
+    return [base64.b64encode(one).decode("ascii") for one in hashes]

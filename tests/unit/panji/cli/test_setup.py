@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from panji import __version__
 from panji.cli import app
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ def test_init_for_people_names_the_next_command(tmp_path: Path) -> None:
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     assert CliRunner().invoke(app, ["init", str(tmp_path)]).exit_code == 2
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "localhost:", ":7443", "localhost:0", "localhost:65536", "a b:1"])
+def test_init_refuses_what_is_no_address(tmp_path: Path, listen: str) -> None:
+    result = CliRunner().invoke(app, ["init", str(tmp_path / "made"), "--listen", listen, "--json"])
+    assert result.exit_code == 2
+    assert json.loads(result.stderr)["error"]["violations"] == [{"field": "listen", "description": "is not host:port"}]
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_version_is_shown() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"panji {__version__}\n")
 
 
 def test_serve_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
