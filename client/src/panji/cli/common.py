@@ -21,6 +21,8 @@ from panji.profile import Profile
 _E = TypeVar("_E", bound=IntEnum)
 _MAX_LISTED = 400  # characters of a list of names in the help of an option
 
+NO_SERVER = "is not installed here: in a clone, pip install ./client ./server (docs/operations.md)"
+"""What is wrong where the server's distribution is missing. It is on no registry yet."""
 KEY_VARIABLE = "PANJI_VERIFIER_KEY"
 """Environment variable with the log's verifier key. PANJI_LOG_KEY is the exchange's setting of its private key."""
 

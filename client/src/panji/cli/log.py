@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session
+from panji.cli.common import KEY_VARIABLE, NO_SERVER, JsonOption, ProfileOption, load_profile, session
 from panji.cli.output import Output, plain
 from panji.core import merkle
 from panji.core.audit import Audited, LogReader, Nodes, audit
@@ -222,7 +222,7 @@ def rebuild(
 
 def _with_the_database(program: str, config: Path, log_key: str, *more: str, json: bool) -> NoReturn:
     if importlib.util.find_spec("panji_server") is None:
-        raise ConfigError("panji-server", "is not installed here: pip install panji-server")
+        raise ConfigError("panji-server", NO_SERVER)
     arguments = ["--config", str(config), *more]
     arguments += [*(["--log-key", log_key] if log_key else []), *(["--json"] if json else [])]
     command = [sys.executable, "-m", f"panji_server.{program}", *arguments]

@@ -212,7 +212,9 @@ def test_a_database_is_audited_by_the_server_in_this_process(panji: Any, monkeyp
     assert ran == [[*server, "--config", "x.toml", *since, *KEY, "--json"]]
     panji.error("log", "verify", "--config", "x.toml", "--tiles", ".", by="", exit_code=2)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert "pip install panji-server" in panji.error("log", "verify", "--config", "x", by="", exit_code=6)["message"]
+    assert (
+        "pip install ./client ./server" in panji.error("log", "verify", "--config", "x", by="", exit_code=6)["message"]
+    )
 
 
 def test_a_database_is_rebuilt_by_the_server_in_this_process(panji: Any, monkeypatch: pytest.MonkeyPatch) -> None:

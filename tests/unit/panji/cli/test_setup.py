@@ -54,10 +54,10 @@ def test_serve_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setattr("os.execv", lambda path, arguments: ran.append([path, *arguments]))
     assert CliRunner().invoke(app, ["serve", "--config", str(config)]).exit_code == 0
-    assert ran == [[sys.executable, sys.executable, "-m", "panji_server", "--config", str(config)]]
+    assert ran == [[sys.executable, sys.executable, "-m", "panji_server", "--config", str(config), "--announce"]]
 
 
-@pytest.mark.parametrize(("installed", "said"), [(None, "pip install panji-server"), (object(), "is no file")])
+@pytest.mark.parametrize(("installed", "said"), [(None, "pip install ./client ./server"), (object(), "is no file")])
 def test_serve_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: object, said: str
 ) -> None:
