@@ -8,6 +8,8 @@ The line before a fence says what is checked:
     `../../examples` is ours.
 ``<!-- check: commands -->``
     The shell's commands below run to their end, in the same place.
+``<!-- check: keys -->``, ``<!-- check: configuration -->``, ``<!-- check: unit -->``
+    Tests of the repository put the blocks of one page together and use what comes out.
 ``<!-- check: shell -->``
     The commands below are not run; every `make` target and every `panji` command that they name exists.
 
@@ -43,6 +45,8 @@ SCRIPTS = sysconfig.get_path("scripts")
 PANJI = str(Path(SCRIPTS, "panji"))
 RUN = {"run": (sys.executable,), "commands": ("bash", "-euo", "pipefail")}
 """What runs the blocks that are run."""
+BY_TESTS = {"keys", "configuration", "unit"}
+"""Checks that tests make."""
 PATIENCE = 60
 """Seconds that an exchange has to get ready, and an example to end."""
 
@@ -86,7 +90,7 @@ def blocks(page: Path) -> list[Block]:
 def _check(page: Path) -> Iterator[str]:
     found = blocks(page)
     for block in found:
-        if block.check not in {"", "shell", *RUN}:
+        if block.check not in {"", "shell", *BY_TESTS, *RUN}:
             yield f"{block}: there is no check called {block.check!r}"
         if page.name == "README.md" and block.language == "python" and block.check != "run":
             yield f"{block}: Python in the README runs; put <!-- check: run --> before it"
