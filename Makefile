@@ -71,8 +71,8 @@ chaos: $(DEV) ## kill the exchange under load, again and again, and account for 
 	$(BIN)/python tests/chaos/run.py
 
 serve: $(RUNTIME) ## serve a development exchange from .demo/exchange, made at the first run
-	test -d .demo/exchange || $(BIN)/panji init .demo/exchange
-	$(BIN)/panji serve --config .demo/exchange/exchange/exchange.toml
+	@test -d .demo/exchange || $(BIN)/panji init .demo/exchange > /dev/null
+	@$(BIN)/panji serve --config .demo/exchange/exchange/exchange.toml
 
 clean: ## remove what make, the tools and the demo wrote
 	rm -rf $(VENV) .make .demo dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

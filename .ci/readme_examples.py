@@ -4,7 +4,12 @@ The line before a fence says what is checked:
 
 ``<!-- check: run -->``
     The Python below runs to its end. Its working directory is a development exchange as `panji init` makes it, served
-    on a free port, one exchange for the examples of one file.
+    on a free port, one exchange for the examples of one file. It lies where `make serve` puts it in a clone, and
+    `../../examples` is ours.
+``<!-- check: commands -->``
+    The shell's commands below run to their end, in the same place.
+``<!-- check: keys -->``, ``<!-- check: configuration -->``, ``<!-- check: unit -->``
+    Tests of the repository put the blocks of one page together and use what comes out.
 ``<!-- check: shell -->``
     The commands below are not run; every `make` target and every `panji` command that they name exists.
 
@@ -14,6 +19,7 @@ In README.md no Python fence goes unchecked.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -35,7 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-PANJI = str(Path(sysconfig.get_path("scripts"), "panji"))
+SCRIPTS = sysconfig.get_path("scripts")
+PANJI = str(Path(SCRIPTS, "panji"))
+RUN = {"run": (sys.executable,), "commands": ("bash", "-euo", "pipefail")}
+"""What runs the blocks that are run."""
+BY_TESTS = {"keys", "configuration", "unit"}
+"""Checks that tests make."""
 PATIENCE = 60
 """Seconds that an exchange has to get ready, and an example to end."""
 
@@ -79,16 +90,16 @@ def blocks(page: Path) -> list[Block]:
 def _check(page: Path) -> Iterator[str]:
     found = blocks(page)
     for block in found:
-        if block.check not in {"", "run", "shell"}:
+        if block.check not in {"", "shell", *BY_TESTS, *RUN}:
             yield f"{block}: there is no check called {block.check!r}"
         if page.name == "README.md" and block.language == "python" and block.check != "run":
             yield f"{block}: Python in the README runs; put <!-- check: run --> before it"
         if block.check == "shell":
             yield from _commands(block)
-    if runnable := [block for block in found if block.check == "run"]:
-        with tempfile.TemporaryDirectory() as scratch, _exchange(Path(scratch) / "exchange") as directory:
+    if runnable := [block for block in found if block.check in RUN]:
+        with _clone() as clone, _exchange(clone / ".demo/exchange") as directory:
             for block in runnable:
-                yield from _run(block, directory, Path(scratch))
+                yield from run(block, directory)
 
 
 def _commands(block: Block) -> Iterator[str]:
@@ -101,13 +112,13 @@ def _commands(block: Block) -> Iterator[str]:
             yield f"{block}: `panji {command}` is no command"
 
 
-def _run(block: Block, directory: Path, scratch: Path) -> Iterator[str]:
-    script = scratch / f"{block.page.stem}_{block.line}.py"
-    script.write_text(block.text)
+def run(block: Block, directory: Path) -> Iterator[str]:
+    """Run a block in a development exchange's folder; gives what failed, if anything."""
     try:
         done = subprocess.run(
-            [sys.executable, str(script)],
+            [*RUN[block.check], "-c", block.text],
             cwd=directory,
+            env=os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -119,6 +130,16 @@ def _run(block: Block, directory: Path, scratch: Path) -> Iterator[str]:
     else:
         if done.returncode:
             yield f"{block}: the example failed\n{done.stdout}{done.stderr}"
+        elif not done.stdout:
+            yield f"{block}: the example prints nothing"
+
+
+@contextlib.contextmanager
+def _clone() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / ".demo").mkdir()
+        (Path(scratch) / "examples").symlink_to(ROOT / "examples")
+        yield Path(scratch)
 
 
 @contextlib.contextmanager

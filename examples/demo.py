@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,14 +29,14 @@ from rich.text import Text
 from panji.client import Client
 from panji.core.note import NoteVerifier
 from panji.development import Development, init
-from panji.errors import TransportError
+from panji.errors import InputError, TransportError
 from panji.evidence import verdict
 from panji.evidence.verify import verify
 from panji.importer import read_file
 from panji.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from panji.importer import Row
 
@@ -94,6 +95,7 @@ class Story:
         self._aloud = aloud
         self._lock = threading.Lock()
         self._half = max(1, len(self._reasons) // 2)
+        self._held: list[dict[str, Any]] | None = None
         self.events: list[dict[str, Any]] = []
         self.half = threading.Event()
         """Set once half of the flags are accepted."""
@@ -109,9 +111,22 @@ class Story:
             event = json.loads(line) | {"side": side, "at": time.monotonic()}
             with self._lock:
                 self.events.append(event)
+                if self._held is not None:
+                    self._held.append(event)
+                elif self._aloud:
+                    self._tell(event)
             if len(self.of("said", kind="flag")) >= self._half:
                 self.half.set()
-            if self._aloud:
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps what is reported meanwhile to itself, and tells it afterwards: nothing is said by a dead exchange."""
+        with self._lock:
+            self._held = []
+        yield
+        with self._lock:
+            held, self._held = self._held, None
+            for event in held if self._aloud else ():
                 self._tell(event)
 
     def _tell(self, event: dict[str, Any]) -> None:
@@ -119,7 +134,7 @@ class Story:
             reasons = self._reasons[event["flag"]].partition(". ")[0].rstrip(".")
             self._console.print(Text(f"\n{event['flag']}  {reasons}.", style="bold"))
             self._console.print(
-                Text(f"  {event['side']:<9} flag, {event['targets']} targets, receipt at {event['index']}")
+                Text(f"  {event['side']:<9} flag, {_count(event['targets'], 'target')}, receipt at {event['index']}")
             )
         elif event["event"] == "said":
             said = _words(event["kind"], event.get("level", ""))
@@ -141,11 +156,11 @@ class Story:
         return sorted(first.values())
 
 
-def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dict[str, Any]:
-    """Plays a file of flags and returns the summary."""
-    rows = read_file(source).rows
+def play(source: Path, rows: Sequence[Row], folder: Path, console: Console, *, founding: bool) -> dict[str, Any]:
+    """Plays the flags of a file and returns the summary."""
     development = init(folder / "exchange", now=datetime.now(UTC), authorities=[MINISTRY], platforms=[PLATFORM])
-    console.print(f"[bold]{len(rows)} flags, {sum(row.targets for row in rows)} targets[/] from {source.name}.")
+    targets = sum(row.targets for row in rows)
+    console.print(f"[bold]{_count(len(rows), 'flag')}, {_count(targets, 'target')}[/] from {source.name}.")
     console.print("The platform's answers are [bold]simulated[/]: nobody looks at any content.\n")
     exchange, summary = Exchange(development), None
     story = Story(console, rows, aloud=founding)
@@ -159,16 +174,17 @@ def play(source: Path, folder: Path, console: Console, *, founding: bool) -> dic
     listeners = [story.listen(side, process.stdout) for side, process in sides.items() if process.stdout]
     try:
         if any(row.flag for row in rows) and story.half.wait(TIMEOUT):
-            exchange.kill()
-            console.print("[bold red]  exchange  killed with SIGKILL[/]")
-            exchange.start()
-            console.print("[bold green]  exchange  started again[/]")
+            with story.held():
+                exchange.kill()
+                console.print("[bold red]  exchange  killed with SIGKILL[/]")
+                exchange.start()
+                console.print("[bold green]  exchange  started again[/]")
         if sides[MINISTRY].wait(TIMEOUT):
             raise SystemExit("the ministry's process failed")
         sides[PLATFORM].terminate()
         for listener in listeners:
             listener.join(TIMEOUT)
-        summary = account(development, story, rows=len(rows), targets=sum(row.targets for row in rows))
+        summary = account(development, story, rows=len(rows), targets=targets)
         summary["restarts"] = exchange.restarts
         export_evidence(development, folder / "evidence")
     finally:
@@ -250,7 +266,8 @@ def show(summary: dict[str, Any], story: Story, rows: Sequence[Row], console: Co
     console.print(table)
     for event in story.of("refused"):
         missing = "; ".join(event["missing"])
-        console.print(Text(f"refused: {event['flag']} ({event['targets']} targets): {missing}", style="yellow"))
+        named = f"{event['flag']} ({_count(event['targets'], 'target')})"
+        console.print(Text(f"refused: {named}: {missing}", style="yellow"))
     table = Table("from the flag's signature or acceptance", "median", "worst", title="Latencies", title_justify="left")
     for name, waits in (
         (
@@ -275,10 +292,16 @@ def _hostnames(story: Story, rows: Sequence[Row]) -> Table:
     case_of = {event["flag"]: event["case"] for event in story.of("said", kind="flag")}
     answers = {event["case"]: event["targets"] for event in story.of("decided")}
     dated = {row.source_id: row.flag for row in rows if row.flag and len(row.flag.targets) > 1}
-    table = Table("hostname", *dated, title="The eleven hostnames (answers simulated)", title_justify="left")
+    table = Table(title="The eleven hostnames (answers simulated)", title_justify="left")
+    for name in ("hostname", *dated):
+        table.add_column(name, overflow="fold", no_wrap=name == "hostname")
     for position, target in enumerate(next(iter(dated.values())).targets):
         table.add_row(target.identifier, *(_in_full(*answers[case_of[date]][position]) for date in dated))
     return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _words(name: str, detail: str) -> str:
@@ -298,10 +321,19 @@ def main() -> int:
     options = parser.parse_args()
     console = Console()
     source = options.input or FOUNDING_CASE
-    if not source.is_file():
-        parser.error(f"there is no file {source}")
+    try:
+        rows = read_file(source).rows
+    except InputError as error:
+        parser.error(str(error))
+    if not rows:
+        parser.error(f"{source} has no flags")
+    if options.summary:
+        try:
+            options.summary.touch()
+        except OSError as error:
+            parser.error(f"{options.summary} cannot be written: {error.strerror}")
     with tempfile.TemporaryDirectory(prefix="panji-demo-") as folder:
-        summary = play(source, Path(folder), console, founding=options.input is None)
+        summary = play(source, rows, Path(folder), console, founding=options.input is None)
     if options.summary:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     complete = (

@@ -1,7 +1,8 @@
 """A platform's system: acknowledges every flag, looks at it, asks back where it must, and decides each target.
 
 The decisions are SIMULATED by the few rules below: nobody looks at any content. Prints what happened as JSON lines;
-runs until it is told to stop.
+runs until it is told to stop. It keeps no state of its own: what is to be said next follows from the case as it stands,
+so it may be killed at any instant, and a flag that was withdrawn meanwhile stops nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from panji.client import Client
 from panji.core.statements import (
@@ -26,6 +27,7 @@ from panji.core.vocabulary import (
     BINDING,
     AcknowledgementLevel,
     AutomatedDecision,
+    CaseState,
     Category,
     Ground,
     Kind,
@@ -34,11 +36,17 @@ from panji.core.vocabulary import (
     RequestedAction,
     TargetKind,
 )
-from panji.errors import TransportError
+from panji.errors import Reason, RefusedError, TransportError
 from panji.profile import Profile
+from panji.session import Verified
 
 if TYPE_CHECKING:
-    from panji.session import Signed, Verified
+    from collections.abc import Callable
+
+    from panji.core.statements import Body
+    from panji.session import VerifiedCase
+
+_T = TypeVar("_T")
 
 RETRY_SECONDS = 0.1
 MANY_TARGETS = 20
@@ -58,11 +66,15 @@ STILL_BLOCKED = frozenset(
 ACCOUNTS = frozenset({TargetKind.ACCOUNT, TargetKind.CHANNEL, TargetKind.GROUP, TargetKind.BOT})
 
 
-def insist(client: Client, signed: Signed) -> Verified:
-    """Submits a statement until the exchange answers. Sending the same bytes again is always safe."""
+OVERTAKEN = frozenset({Reason.MOVE_NOT_ALLOWED, Reason.TARGETS_MISMATCH})
+"""Refusals that say that the case has moved on since we looked, as by a withdrawal."""
+
+
+def insist(attempt: Callable[..., _T], *given: object) -> _T:
+    """Does something until the exchange answers. Asking again is always safe, and so is sending the same bytes."""
     while True:
         try:
-            return client.submit(signed)
+            return attempt(*given)
         except TransportError:
             time.sleep(RETRY_SECONDS)
 
@@ -102,46 +114,70 @@ def decide(flag: Flag, position: int, target: Target) -> TargetDecision:  # noqa
     return refusal(position, RefusalReason.NOT_AGAINST_TERMS, "Reviewed; the terms allow it.")
 
 
+def next_step(case: VerifiedCase) -> Body | None:
+    """What the platform says next in a case, or None: it is decided, withdrawn, or the ministry's turn."""
+    flag = case.flag.statement.body
+    asking = case.case.state is CaseState.CLARIFICATION_REQUESTED
+    if not isinstance(flag, Flag) or not case.open_targets or asking:
+        return None
+    for level in (AcknowledgementLevel.RECEIVED, AcknowledgementLevel.UNDER_REVIEW):
+        if case.case.may_acknowledge(level):
+            return Acknowledgement(level=level)
+    asked = any(one.statement.kind is Kind.CLARIFICATION_REQUEST for one in case.statements)
+    if len(flag.targets) >= MANY_TARGETS and not asked:
+        question = Question(reason=RefusalReason.INSUFFICIENT_INFORMATION, text="Are all of these addresses meant?")
+        return ClarificationRequest(questions=(question,))
+    targets = tuple(decide(flag, position, flag.targets[position - 1]) for position in case.open_targets)
+    return Decision(targets=targets, note="Simulated: nobody looked at any content.")
+
+
 class Desk:
     """Handles one statement after the other."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._flags: dict[str, Verified] = {}
+
+    def send_pending(self) -> None:
+        """Sends what a crash left without an answer. What the case has no room for any more is refused, and settled."""
+        for _, answer in insist(lambda: list(self._client.submit_many(self._client.pending()))):
+            if isinstance(answer, Verified):
+                report(answer)
 
     def handle(self, heard: Verified) -> None:
-        """Answers a flag, or goes on with it when the ministry has answered a question."""
-        statement = heard.statement
-        if isinstance(statement.body, Flag):
-            self._flags[statement.id] = heard
-            self._say(heard, Acknowledgement(level=AcknowledgementLevel.RECEIVED))
-            self._say(heard, Acknowledgement(level=AcknowledgementLevel.UNDER_REVIEW))
-            if len(statement.body.targets) >= MANY_TARGETS:
-                question = Question(
-                    reason=RefusalReason.INSUFFICIENT_INFORMATION, text="Are all of these addresses meant?"
-                )
-                self._say(heard, ClarificationRequest(questions=(question,)))
-            else:
-                self._decide(heard, statement.body)
-        elif statement.kind is Kind.CLARIFICATION_ANSWER:
-            flag = self._flags.get(statement.case_id) or self._client.case(statement.case_id).statements[0]
-            if isinstance(flag.statement.body, Flag):
-                self._decide(flag, flag.statement.body)
+        """Works on the case of a flag, or of an answer to a question; all else is read and left."""
+        if heard.statement.kind not in {Kind.FLAG, Kind.CLARIFICATION_ANSWER}:
+            return
+        while case := self._case(heard.statement.case):
+            body = next_step(case)
+            if body is None:
+                return
+            signed = self._client.reply(case.flag, body)
+            try:
+                report(insist(self._client.submit, signed))
+            except RefusedError as refusal:
+                if refusal.reason not in OVERTAKEN:
+                    raise
 
-    def _decide(self, heard: Verified, flag: Flag) -> None:
-        targets = tuple(decide(flag, position, target) for position, target in enumerate(flag.targets, 1))
-        self._say(heard, Decision(targets=targets, note="Simulated: nobody looked at any content."))
+    def _case(self, case_id: str) -> VerifiedCase | None:
+        try:
+            return insist(self._client.case, case_id)
+        except RefusedError as refusal:
+            if refusal.reason is not Reason.CONTENT_ERASED:
+                raise
+            return None
 
-    def _say(self, to: Verified, body: Acknowledgement | ClarificationRequest | Decision) -> None:
-        said = insist(self._client, self._client.reply(to, body))
-        facts = {
-            "event": "said",
-            "kind": said.statement.kind,
-            "level": body.level.name if isinstance(body, Acknowledgement) else "",
-            "case": said.statement.case,
-            "digest": said.digest.hex(),
-        }
-        print(json.dumps(facts), flush=True)
+
+def report(said: Verified) -> None:
+    """Prints one statement of ours that was accepted."""
+    body = said.statement.body
+    facts = {
+        "event": "said",
+        "kind": said.statement.kind,
+        "level": body.level.name if isinstance(body, Acknowledgement) else "",
+        "case": said.statement.case,
+        "digest": said.digest.hex(),
+    }
+    print(json.dumps(facts), flush=True)
 
 
 def main() -> None:
@@ -150,9 +186,8 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, required=True)
     options = parser.parse_args()
     with Client.connect(Profile.load(options.profile)) as client:
-        for signed in client.pending():  # what a crash left unanswered
-            insist(client, signed)
         desk = Desk(client)
+        desk.send_pending()
         for heard in client.watch():
             desk.handle(heard)
 

@@ -173,7 +173,7 @@ async def test_authority_that_has_become_a_platform_does_not_decide_its_own_flag
 def test_decision_that_leaves_a_target_out(exchange: Running, untouched: Untouched, flag: Letter) -> None:
     letter = exchange.world.voices["telegram"].says(a_decision(1), flag)
     refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
-    assert refusal.violations == {"decision.targets": "leave out the open targets 2"}
+    assert refusal.violations == {"decision.targets": "2 is open and not decided here"}
 
 
 def test_decision_that_names_a_target_twice(exchange: Running, untouched: Untouched, flag: Letter) -> None:
@@ -188,7 +188,7 @@ def test_decision_that_names_a_target_twice(exchange: Running, untouched: Untouc
 def test_decision_that_names_a_target_that_is_not_there(exchange: Running, untouched: Untouched, flag: Letter) -> None:
     letter = exchange.world.voices["telegram"].says(a_decision(1, 2, 3), flag)
     refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
-    assert refusal.violations == {"decision.targets": "name what is no target here, or none any more: 3"}
+    assert refusal.violations == {"decision.targets": "3 is no open target of this case"}
 
 
 @pytest.mark.parametrize("target", [0, 1001, 2**32 - 1])

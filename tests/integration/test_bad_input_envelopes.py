@@ -178,6 +178,7 @@ def test_no_flipped_byte_anywhere_in_an_envelope_gets_past_the_exchange(exchange
         Reason.SIGNATURE_INVALID,
         Reason.ENVELOPE_MALFORMED,
         Reason.PAYLOAD_TYPE_UNKNOWN,
+        Reason.PAYLOAD_EMPTY,
         Reason.STATEMENT_ID_REUSED,
     }
     assert exchange["operator"].head() == head

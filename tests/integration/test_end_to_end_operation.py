@@ -7,9 +7,12 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
+import sysconfig
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support.exchange import (
     METHODS,
+    PATIENCE,
     changed,
     directory_toml,
     methods,
@@ -40,7 +44,6 @@ from panji_server.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from support.exchange import Running, World
 
@@ -257,9 +260,27 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_looks_and_touches_nothing_that_runs(own: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    size = own["operator"].head().size
     assert main(["--config", str(own.world.made.config), "--check"]) == 0
-    assert capsys.readouterr().err == ""
+    said = capsys.readouterr()
+    made = own.world.made
+    entries = f"{size} {'entry' if size == 1 else 'entries'}"
+    assert said.out == f"panji-server: sound: {made.origin}, {entries}, verifier key {made.log_key}\n"
+    assert said.err == ""
     own["kominfo"].says(a_flag(), "telegram")
+
+
+def test_serve_says_in_one_line_what_it_serves_where_and_for_whom(small_world: World) -> None:
+    made = small_world.made
+    panji = str(Path(sysconfig.get_path("scripts"), "panji"))
+    for entries in ("0 entries", "1 entry"):  # the directory goes on record at the first start
+        with subprocess.Popen([panji, "serve", "--config", str(made.config)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            said = process.stdout.readline().decode()
+            process.terminate()
+            assert (process.wait(PATIENCE), process.stdout.read()) == (0, b"")
+        profiles = f"{made.directory}/*/profile.toml"
+        assert said == f"panji-server: {made.origin}, {entries}, at {made.listen}, profiles {profiles}\n"
 
 
 def test_start_is_told_with_what_it_starts_from(own: Running) -> None:

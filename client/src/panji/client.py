@@ -40,6 +40,7 @@ from panji.core.statements import (
     Decision,
     Withdrawal,
 )
+from panji.core.vocabulary import AcknowledgementLevel
 from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
 from panji.operations import CaseFilter, InclusionProof, Operations
 from panji.session import Session, Signed, Verified, VerifiedCase
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
     from panji.core.tiles import Tile
-    from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category
+    from panji.core.vocabulary import CaseState, Category
     from panji.errors import LogForkError
     from panji.profile import Profile
     from panji.witnesses import Witnessed
@@ -211,6 +212,23 @@ class Client:
         """Says that a flag was received or is under review."""
         body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
         return self._run(self._operations.send(flag, body, language))
+
+    def take_up(
+        self,
+        flag: Verified,
+        level: AcknowledgementLevel = AcknowledgementLevel.RECEIVED,
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> VerifiedCase:
+        """Acknowledges a flag, unless that is said already or was withdrawn, and returns its case as it now stands.
+
+        What is left to do is ``open_targets`` of the case: none if the flag was withdrawn, or decided. So a program may
+        call this whenever a flag is delivered, be it for the first time or again after a crash.
+        """
+        body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
+        return self._run(self._operations.take_up(flag, body, language))
 
     def ask(self, flag: Verified, questions: Sequence[Question], *, language: str | None = None) -> Verified:
         """Asks the authority before deciding."""
@@ -520,6 +538,19 @@ class AsyncClient:
         """As :meth:`Client.acknowledge`."""
         body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
         return await self._run(self._operations.send(flag, body, language))
+
+    async def take_up(
+        self,
+        flag: Verified,
+        level: AcknowledgementLevel = AcknowledgementLevel.RECEIVED,
+        *,
+        platform_reference: str = "",
+        note: str = "",
+        language: str | None = None,
+    ) -> VerifiedCase:
+        """As :meth:`Client.take_up`."""
+        body = Acknowledgement(level=level, platform_reference=platform_reference, note=note)
+        return await self._run(self._operations.take_up(flag, body, language))
 
     async def ask(self, flag: Verified, questions: Sequence[Question], *, language: str | None = None) -> Verified:
         """As :meth:`Client.ask`."""

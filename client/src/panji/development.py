@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import json
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,6 +39,8 @@ LIFETIME = timedelta(days=397)
 _SKEW = timedelta(minutes=5)  # clocks of two machines on one desk differ
 _RESERVED = frozenset({"exchange", "ca"})  # folders of a development exchange that belong to no organisation
 _LOOPBACK = "127.0.0.1"
+_LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
+_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +176,12 @@ def init(
         listen: Host and port; a free port of this machine's loopback unless given.
 
     Raises:
-        InputError: The directory is not empty, or an id or the origin is malformed.
+        InputError: The directory is not empty, or an id, the origin or the address is malformed.
     """
     roles = [(one, Role.AUTHORITY) for one in authorities]
     roles += [(one, Role.PLATFORM) for one in platforms]
     roles += [(operator, Role.OPERATOR)]
-    _check(roles, origin)
+    _check(roles, origin, listen)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(f"{directory} exists and is not empty; a development exchange overwrites nothing")
     listen = listen or f"{_LOOPBACK}:{_free_port()}"
@@ -211,12 +214,14 @@ def init(
     return Development(directory, config, profiles, origin, listen, log_key, ca)
 
 
-def _check(roles: list[tuple[str, Role]], origin: str) -> None:
+def _check(roles: list[tuple[str, Role]], origin: str, listen: str) -> None:
     violations = [Violation(one, "is the name of a folder of the exchange") for one, _ in roles if one in _RESERVED]
     try:
         NoteVerifier.for_key(origin, PrivateKeySigner.generate().public_key)
     except NoteError as error:
         violations.append(Violation("origin", str(error)))
+    if listen and not (_LISTEN.fullmatch(listen) and 0 < int(listen.rpartition(":")[2]) <= _MAX_PORT):
+        violations.append(Violation("listen", "is not host:port"))
     if violations:
         raise InputError("The development exchange cannot be made", violations)
 

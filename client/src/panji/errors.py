@@ -241,9 +241,9 @@ class InputError(PanjiError):
     """What the caller passed in breaks a documented rule; all violations are listed at once."""
 
     def __init__(self, message: str, violations: Sequence[Violation] = ()) -> None:
+        self.message = message
         self.violations = tuple(violations)
-        detail = "; ".join(f"{v.field}: {v.description}" for v in self.violations)
-        super().__init__(f"{message}: {detail}" if detail else message)
+        super().__init__(_with_violations(message, self.violations))
 
 
 class MalformedError(InputError):
@@ -377,7 +377,7 @@ class RefusedError(PanjiError):
         self.violations = tuple(violations)
         self.retry_after = retry_after
         self.metadata = dict(metadata or {})
-        super().__init__(f"{reason}: {message}")
+        super().__init__(_with_violations(f"{reason}: {message}", self.violations))
 
     @property
     def code(self) -> Code:
@@ -392,3 +392,8 @@ class RefusedError(PanjiError):
 
 class TransportError(PanjiError):
     """No answer came: the network, the exchange's machine or the TLS handshake failed. Sending again is safe."""
+
+
+def _with_violations(message: str, violations: Sequence[Violation]) -> str:
+    detail = "; ".join(f"{one.field}: {one.description}" for one in violations)
+    return f"{message}: {detail}" if detail else message

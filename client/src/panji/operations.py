@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from panji.core.directory import Directory
-    from panji.core.statements import Body
+    from panji.core.statements import Acknowledgement, Body
     from panji.core.tiles import Tile
     from panji.profile import Profile
     from panji.witnesses import Witnessed
@@ -323,6 +323,18 @@ class Operations:
         if answer.WhichOneof("result") == "error":
             return _refusal(answer)
         return self.session.accept(signed, answer.receipt)
+
+    def take_up(self, flag: Verified, body: Acknowledgement, language: str | None = None) -> Steps[VerifiedCase]:
+        """Acknowledges a flag where there is something to acknowledge, and fetches its case."""
+        case = yield from self.case(flag.statement.case)
+        if not case.case.may_acknowledge(body.level):
+            return case
+        try:
+            yield from self.send(flag, body, language)
+        except RefusedError as refusal:
+            if refusal.reason is not Reason.MOVE_NOT_ALLOWED:  # else something came in between: see for ourselves
+                raise
+        return (yield from self.case(flag.statement.case))
 
     # Receiving.
 

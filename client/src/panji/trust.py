@@ -69,6 +69,11 @@ class VerifiedCase:
         """The statement that opened the case."""
         return self.statements[0]
 
+    @property
+    def open_targets(self) -> tuple[int, ...]:
+        """Positions of the targets that wait for a decision; none once all are decided or withdrawn."""
+        return self.case.open_targets
+
 
 class Trust:
     """One log's origin and one directory, and what they prove."""

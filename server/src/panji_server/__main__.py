@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="panji-server", description="Runs a Panji exchange.")
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see docs/operations.md")
     parser.add_argument("--check", action="store_true", help="check configuration, directory and log, and exit")
+    parser.add_argument("--announce", action="store_true", help="say on standard output where it listens")
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(arguments)
     try:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as opened:
             audit = opened.enter_context(closing(_audit_log(config)))
             storage = opened.enter_context(closing(SQLiteStorage(config.database)))
-            return _run(_serve(config, audit, storage, check=options.check))
+            return _run(_serve(options, config, audit, storage))
     except ConfigError as error:
         sys.stderr.write(f"panji-server: configuration: {error}\n")
         return EX_CONFIG
@@ -53,9 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EX_IOERR
 
 
-async def _serve(config: Config, audit: AuditLog, storage: Storage, *, check: bool) -> int:
-    process = Process(config, audit, storage)
-    if check:
+async def _serve(options: argparse.Namespace, config: Config, audit: AuditLog, storage: Storage) -> int:
+    def announce(address: str) -> None:
+        if options.announce:
+            sys.stdout.write(f"panji-server: {process}, at {address}{_profiles(options.config)}\n")
+            sys.stdout.flush()
+
+    process = Process(config, audit, storage, on_start=announce)
+    if options.check:
+        sys.stdout.write(f"panji-server: sound: {process}, verifier key {process.log_key}\n")
         return 0
     try:
         await process.run()
@@ -63,6 +70,12 @@ async def _serve(config: Config, audit: AuditLog, storage: Storage, *, check: bo
         sys.stderr.write(f"panji-server: storage: {error}\n")
         os._exit(EX_IOERR)  # and nothing else: no thread of the storage is waited for
     return 0
+
+
+def _profiles(config: Path) -> str:
+    """Where the profiles of a development exchange are, as `panji init` lays them out."""
+    folder = config.absolute().parent.parent
+    return f", profiles {folder}/*/profile.toml" if any(folder.glob("*/profile.toml")) else ""
 
 
 def _run(coroutine: object) -> int:

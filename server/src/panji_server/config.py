@@ -1,11 +1,12 @@
 """The exchange's configuration: one TOML file, environment variables over it, checked before anything starts.
 
 An environment variable is ``PANJI_`` and the key in capitals, ``__`` between a table and its key: ``PANJI_LISTEN``,
-``PANJI_TLS__KEY``. Relative paths in the file are relative to the file.
+``PANJI_TLS__KEY``. Relative paths, in the file and in the environment, are relative to the file.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from datetime import timedelta
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, SettingsConfigDict, SettingsError
 
 from panji.core import form
 from panji.errors import ConfigError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 _WAIT = Field(gt=timedelta(0), le=timedelta(days=366))
 _SPAN = Field(ge=timedelta(0), le=timedelta(days=3660))  # times of issue stay within the calendar
+_PREFIX = "PANJI_"
+_OTHERS = {"PROFILE", "VERIFIER_KEY", "DEBUG", "SHARED"}
+"""Variables of the command line and of the tests, which may be set on the same machine."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -145,7 +149,7 @@ class Config(BaseSettings):
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="PANJI_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         use_attribute_docstrings=True,
     )
@@ -183,13 +187,13 @@ class Config(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the file's values, which come as arguments."""
+        """The values that :func:`load` has put together come as arguments; nothing else is read."""
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - a fact of pydantic-settings, for the type checker
-        return env_settings, InitSettingsSource(settings_cls, init_settings.init_kwargs)
+        return (InitSettingsSource(settings_cls, init_settings.init_kwargs),)
 
 
 def load(path: Path) -> Config:
@@ -205,14 +209,28 @@ def load(path: Path) -> Config:
     for name in document:
         if name not in Config.model_fields:  # pydantic-settings would take Origin for origin
             raise ConfigError(name, "Extra inputs are not permitted")
+    for name in os.environ:
+        key = name.upper().removeprefix(_PREFIX)
+        if key != name.upper() and key not in _OTHERS and key.partition("__")[0].lower() not in Config.model_fields:
+            raise ConfigError(name, "is no setting of an exchange: look for a misspelling, or unset it")
     try:
-        return Config(**_absolute(document, path.resolve().parent))
+        merged = _merged(document, EnvSettingsSource(Config)())
+        return Config(**_absolute(merged, path.resolve().parent))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(key, first["msg"]) from error
     except SettingsError as error:  # a table in the environment that is no JSON; names the table
         raise ConfigError("environment", str(error)) from error
+
+
+def _merged(file: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
+    """The environment's values over the file's, key by key in tables."""
+    merged = dict(file)
+    for key, value in environment.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 _PATHS = {"database", "directory", "log_key", "statement_key", "certificate", "key", "client_ca", "path", "policy"}

@@ -44,7 +44,7 @@ BYTES_AT_ONCE = 16 * 1024 * 1024
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
 MAX_PART = 100
-"""Statements of one call that share a commit; a longer call's go into several."""
+"""Statements of one call that are queued together; a longer call's are queued in parts."""
 _READERS = 2
 """Threads that read from the database."""
 
@@ -156,9 +156,12 @@ class Exchange:
         # Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged.
         now = max(self._clock(), self._latest)
         self._ledger.require_room(len(envelopes))
-        # In parts, so that the statements of other calls get in between those of a long batch.
+        # In parts, each a turn behind the one before, so that other calls get in between those of a long batch.
         parts = [envelopes[start : start + MAX_PART] for start in range(0, len(envelopes), MAX_PART)]
-        answers = [self._ledger.submit(partial(self._admit, part, allowed, caller, now), len(part)) for part in parts]
+        answers = [
+            self._ledger.submit(partial(self._admit, part, allowed, caller, now), len(part), turns=turns)
+            for turns, part in enumerate(parts)
+        ]
         outcomes = [outcome for answer in await asyncio.gather(*answers) for outcome in answer]
         for number, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
             if isinstance(outcome, RefusedError) and outcome.reason in _MAY_BE_OLD:

@@ -8,12 +8,14 @@ what was committed but not answered is found again by the statement's id when th
 from __future__ import annotations
 
 import asyncio
+import heapq
 import secrets
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count as counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import merkle
@@ -44,11 +46,16 @@ T = TypeVar("T")
 Outcome = Accepted | Repeated | RefusedError
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, order=True)
 class _Submission:
-    admit: Callable[[], Sequence[Admitted | RefusedError]]
-    count: int
-    answer: asyncio.Future[list[Outcome]]
+    """Statements that wait for a commit, in the order of their turns."""
+
+    turn: int
+    number: int
+    """Among those of one turn, in the order in which they came."""
+    admit: Callable[[], Sequence[Admitted | RefusedError]] = field(compare=False)
+    count: int = field(compare=False)
+    answer: asyncio.Future[list[Outcome]] = field(compare=False)
 
 
 @dataclass(slots=True)
@@ -82,8 +89,10 @@ class Ledger:
         self._max_queue = max_queue
         self._on_commit = on_commit
         self._on_failure = on_failure
-        self._queue: deque[_Submission] = deque()
+        self._queue: list[_Submission] = []  # a heap
         self._queued = 0
+        self._turn = 0
+        self._numbers = counter()
         self._chores: deque[_Chore] = deque()
         self._wake = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "panji-ledger")
@@ -107,7 +116,7 @@ class Ledger:
         return await self.submit(lambda: items, len(items))
 
     def submit(
-        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int
+        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, *, turns: int = 0
     ) -> asyncio.Future[list[Outcome]]:
         """Queues statements that are admitted when their turn comes.
 
@@ -117,6 +126,8 @@ class Ledger:
         Args:
             admit: Gives the statements, and in the place of each that is refused the refusal.
             count: How many there will be; at most :data:`MAX_GROUP` share a commit.
+            turns: Commits that whoever comes later may still go before. A long call's parts say 0, 1, 2 and so on: then
+                nobody waits for all of them, and they for nobody longer than that.
 
         Returns:
             What :meth:`append` returns or raises, refusals in their places.
@@ -125,7 +136,7 @@ class Ledger:
         if self._closed is not None:
             answer.set_exception(self._closed())
             return answer
-        self._queue.append(_Submission(admit, count, answer))
+        heapq.heappush(self._queue, _Submission(self._turn + turns, next(self._numbers), admit, count, answer))
         self._queued += count
         self._wake.set()
         return answer
@@ -240,10 +251,11 @@ class Ledger:
         group: list[_Submission] = []
         count = 0
         while self._queue and (not group or count + self._queue[0].count <= MAX_GROUP):
-            submission = self._queue.popleft()
+            submission = heapq.heappop(self._queue)
             count += submission.count
             group.append(submission)
         self._queued -= count
+        self._turn += 1
         return group
 
     def _fail(self, group: Iterable[_Submission], error: StorageError) -> None:

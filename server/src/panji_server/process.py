@@ -28,7 +28,7 @@ from panji_server.storage.base import StorageError
 from panji_server.witnesses import Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from panji.core.case import Case
@@ -50,16 +50,20 @@ class Process:
         config: What it was told.
         audit: Where events go.
         storage: Where its log is.
+        on_start: Told the address once it listens there.
 
     Raises:
         ConfigError: A key, the directory or the address cannot be used; the setting is named.
         StorageError: The database is damaged, incomplete, or of another exchange.
     """
 
-    def __init__(self, config: Config, audit: AuditLog, storage: Storage) -> None:
+    def __init__(
+        self, config: Config, audit: AuditLog, storage: Storage, *, on_start: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._config = config
         self._audit = audit
         self._storage = storage
+        self._on_start = on_start
         self._signer, voice = _log_signer(config), _signer("statement_key", config.statement_key)
         self._directory = DirectoryFile(
             config.directory,
@@ -104,6 +108,15 @@ class Process:
         )
         tls_credentials(config)
         tls_context(config.log_http)
+
+    def __str__(self) -> str:
+        size = self._checkpoint.size if self._checkpoint else 0
+        return f"{self._config.origin}, {size} {'entry' if size == 1 else 'entries'}"
+
+    @property
+    def log_key(self) -> str:
+        """The log's verifier key, as profiles have it."""
+        return str(self._signer.verifier)
 
     async def run(self) -> None:
         """Answers calls until a SIGTERM or SIGINT, and ends in order.
@@ -221,18 +234,20 @@ class Process:
 
     def _started(self, port: int, log_http: str) -> None:
         config, checkpoint = self._config, self._checkpoint
+        listen = f"{config.listen.rpartition(':')[0]}:{port}"
         self._report(
             "exchange.started",
             version=__version__,
-            listen=f"{config.listen.rpartition(':')[0]}:{port}",
+            listen=listen,
             log_http=log_http,
             origin=config.origin,
-            log_key=str(self._signer.verifier),
+            log_key=self.log_key,
             size=checkpoint.size if checkpoint else 0,
             root=base64.b64encode(checkpoint.root).decode("ascii") if checkpoint else "",
             checked=self._checked,
             organisations=len(self._directory.current.organisations),
         )
+        self._on_start(listen)
 
     def _statement_made(self, accepted: Accepted) -> None:
         row = accepted.row

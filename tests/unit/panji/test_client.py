@@ -612,6 +612,49 @@ def test_a_case_runs_its_whole_course(stage: Stage, ministry: Any, platform: Any
     assert asked.statement.language == "en"
 
 
+def test_taking_a_flag_up_says_so_once_and_says_what_is_left_to_do(stage: Stage, ministry: Any, platform: Any) -> None:
+    sent = ministry.submit(ministry.flag(PLATFORM, a_flag(count=3)))
+    flag = _a_flag_at(platform)
+    taken = platform.take_up(flag, platform_reference="T-1")
+    assert (taken.case.state, taken.open_targets) == (CaseState.RECEIVED, (1, 2, 3))
+    assert platform.take_up(flag) == taken  # as after a crash
+    ministry.withdraw(sent, "A mistake.", targets=[2])
+    assert platform.take_up(flag).open_targets == (1, 3)
+    reviewed = platform.take_up(flag, AcknowledgementLevel.UNDER_REVIEW, note="Desk 4.", language="id")
+    assert reviewed.case.state is CaseState.UNDER_REVIEW
+    assert len(stage.exchange.called("Acknowledge")) == 2
+    platform.decide(flag, [a_target_decision(position) for position in reviewed.open_targets])
+    assert platform.take_up(flag).open_targets == ()
+
+
+def test_a_flag_that_was_withdrawn_is_passed_over(stage: Stage, ministry: Any, platform: Any) -> None:
+    ministry.withdraw(ministry.submit(ministry.flag(PLATFORM, a_flag())), "A mistake.")
+    taken = platform.take_up(_a_flag_at(platform))
+    assert (taken.case.state, taken.open_targets) == (CaseState.WITHDRAWN, ())
+    assert stage.exchange.called("Acknowledge") == []
+
+
+def test_a_flag_that_is_withdrawn_at_the_same_moment_is_passed_over(stage: Stage, ministry: Any, platform: Any) -> None:
+    sent = ministry.submit(ministry.flag(PLATFORM, a_flag()))
+    flag = _a_flag_at(platform)
+
+    def overtaken(told: Any) -> Any:
+        del stage.exchange.lies["GetCase"]
+        ministry.withdraw(sent, "A mistake.")
+        return told
+
+    stage.exchange.lies["GetCase"] = overtaken
+    assert platform.take_up(flag).case.state is CaseState.WITHDRAWN
+    assert len(stage.exchange.called("Acknowledge")) == 1
+
+
+def test_taking_a_flag_up_hides_no_other_refusal(stage: Stage, ministry: Any, platform: Any) -> None:
+    ministry.submit(ministry.flag(PLATFORM, a_flag()))
+    stage.exchange.errors["Acknowledge"].append(RefusedError(Reason.PARTICIPANT_UNKNOWN, "suspended"))
+    with pytest.raises(RefusedError, match="PARTICIPANT_UNKNOWN"):
+        platform.take_up(_a_flag_at(platform))
+
+
 def test_a_case_is_withdrawn_by_what_was_fetched_of_it(ministry: Any) -> None:
     sent = ministry.submit(ministry.flag(PLATFORM, a_flag()))
     ministry.withdraw(ministry.case(sent.statement.id), "A mistake.")

@@ -100,13 +100,13 @@ def test_a_config_error_names_the_key_as_the_operator_wrote_it() -> None:
 
 
 def test_a_refusal_carries_all_that_the_sender_needs_to_act() -> None:
-    violation = Violation("decision.targets", "leave out the open targets 3")
+    violation = Violation("decision.targets", "3 is open and not decided here")
     metadata = {"state": "RECEIVED"}
     refusal = RefusedError(
         Reason.RATE_LIMITED, "slower", violations=[violation], retry_after=timedelta(seconds=2), metadata=metadata
     )
     metadata["state"] = "changed afterwards"
-    assert str(refusal) == "RATE_LIMITED: slower"
+    assert str(refusal) == "RATE_LIMITED: slower: decision.targets: 3 is open and not decided here"
     assert (refusal.code, refusal.retryable) == (Code.RESOURCE_EXHAUSTED, True)
     assert (refusal.violations, refusal.retry_after) == ((violation,), timedelta(seconds=2))
     assert refusal.metadata == {"state": "RECEIVED"}
@@ -114,5 +114,6 @@ def test_a_refusal_carries_all_that_the_sender_needs_to_act() -> None:
 
 def test_a_refusal_may_have_no_details_at_all() -> None:
     refusal = RefusedError(Reason.STATEMENT_INVALID, "wrong")
+    assert str(refusal) == "STATEMENT_INVALID: wrong"
     assert (refusal.violations, refusal.retry_after, refusal.metadata) == ((), None, {})
     assert (refusal.code, refusal.retryable) == (Code.INVALID_ARGUMENT, False)

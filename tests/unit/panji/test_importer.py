@@ -21,7 +21,7 @@ from panji.core.vocabulary import (
     Urgency,
 )
 from panji.errors import InputError
-from panji.importer import Format, parse_legal_basis
+from panji.importer import Format, parse_legal_basis, table
 
 SHARED = Path(os.environ.get("PANJI_SHARED", Path(__file__).parents[4] / "shared"))
 TAKEDOWNS = SHARED / "data" / "gov-takedowns.jsonl"
@@ -335,12 +335,59 @@ def test_a_cell_that_contradicts_the_flags_first_row_is_named() -> None:
     ]
 
 
-def test_a_csv_row_is_told_what_it_lacks() -> None:
-    row = importer.read(csv_file("A,NOTICE,HATE,,,,,,,,,A Court,JUDICIAL,no,HOUSE,,")).rows[0]
-    fields = missing(row)
-    assert {"flag.sub_category", "flag.good_faith", "flag.targets[0].kind", "flag.reasons"} <= fields
-    maybe = importer.read(csv_file("A,NOTICE,HATE,,,,,,,,,,,maybe,URL,https://a.example/,")).rows[0]
-    assert [one.description for one in maybe.violations if one.field == "flag.good_faith"] == ["is not true or false"]
+def test_a_csv_row_is_told_what_it_lacks_by_column_and_line() -> None:
+    header = f"{HEADER},observed_at"
+    first = "A,COURT_ORDER,GAMBLING,,,,,UU ITE,,MONARCHICAL,ID,,,maybe,URL,bet.example,,yesterday"
+    second = "A,,,,,,,,,,,,,,HOUSE,https://bet.example/,,"
+    third = "A,,,,,,,,,,,,,,MEDIA_HASH,,ab,"
+    (row,) = importer.read(csv_file(first, second, third, "A,,,,,,,,,,,,,,POST,,,", header=header)).rows
+    assert row.flag is None
+    told = [(one.field, one.description) for one in row.violations]
+    assert sorted(told) == [
+        ("authority_kind", "is none of ADMINISTRATIVE, JUDICIAL, LAW_ENFORCEMENT, ACCREDITED_PRIVATE"),
+        ("authority_name", "is required"),
+        ("deciding_name", "is required for a court order"),
+        ("good_faith", "is not true or false"),
+        ("kind", f"at line 3 is none of {', '.join(one.name for one in TargetKind if one)}"),
+        ("legal_basis", "jurisdiction is required"),
+        ("line", "at line 5 has no url, identifier, handle or hash: nobody could find it"),
+        ("observed_at", "at line 2 is not a time in ISO 8601 with an offset"),
+        ("reasons", "is required"),
+        ("requested_actions", "are required"),
+        ("sha256", "at line 4 is not 64 hexadecimal digits"),
+        ("sub_category", "is required for this category: GAMBLING_SITE, GAMBLING_PROMOTION, GAMBLING_ACCOUNT"),
+        ("urgency", "is required"),
+        ("url", "at line 2 is no absolute http or https URL"),
+    ]
+
+
+def test_a_header_that_is_wrong_is_told_every_column_and_the_nearest() -> None:
+    with pytest.raises(InputError) as caught:
+        importer.read(b"kind,urll,colour,authority\n")
+    assert [(one.field, one.description) for one in caught.value.violations] == [
+        ("'urll'", "is no column; near it is url"),
+        ("'colour'", "is no column"),
+        ("'authority'", "is no column; near it are authority_name, authority_kind, authority_contact"),
+    ]
+    assert [name for name in table.COLUMNS if name not in caught.value.message] == []
+
+
+@pytest.mark.parametrize(
+    ("category", "said"),
+    [
+        ("GAMBLING", "is no sub-category of GAMBLING, which has GAMBLING_SITE, GAMBLING_PROMOTION, GAMBLING_ACCOUNT"),
+        ("DEFAMATION", "is no sub-category of DEFAMATION, which has none"),
+        ("BETTING", "is no sub-category; which there are follows from the category"),
+    ],
+)
+def test_a_sub_category_that_is_none_is_told_those_of_its_category(category: str, said: str) -> None:
+    row = only(FLAG, category=category, sub_category="BETTING_SITE")
+    assert [one.description for one in row.violations if one.field == "flag.sub_category"] == [said]
+
+
+def test_a_word_that_is_none_is_told_those_that_are() -> None:
+    (violation,) = only(FLAG, instrument="PLEA").violations
+    assert violation.description == f"is none of {', '.join(one.name for one in Instrument if one)}"
 
 
 def test_quoted_cells_keep_their_line_breaks_and_line_numbers_stay_right() -> None:

@@ -245,6 +245,34 @@ def test_the_environment_may_give_what_the_file_leaves_out(home: Path, monkeypat
     assert load(written(home, {key: WHOLE[key] for key in WHOLE if key != "origin"})).origin == "other.example/log"
 
 
+def test_relative_paths_of_the_environment_are_the_files_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "other.key").write_text("")
+    for variable, value in (("TLS__KEY", "other.key"), ("DATABASE", "elsewhere.db"), ("AUDIT", '{"path": "a.jsonl"}')):
+        monkeypatch.setenv(f"PANJI_{variable}", value)
+    monkeypatch.chdir("/")
+    config = load(written(home, WHOLE))
+    assert (config.tls.key, config.database) == (home / "other.key", home / "elsewhere.db")
+    assert config.audit.path == str(home / "a.jsonl")
+
+
+@pytest.mark.parametrize("variable", ["PANJI_LISTENS", "panji_limit__burst", "PANJI_TLS_KEY", "PANJI_"])
+def test_a_variable_that_is_no_setting_is_refused_by_its_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    wrong = refused(written(home, WHOLE))
+    assert wrong.key == variable
+    assert "no setting" in str(wrong)
+
+
+@pytest.mark.parametrize("variable", ["PANJI_PROFILE", "PANJI_VERIFIER_KEY", "PANJI_DEBUG", "PANJI_SHARED", "PANJIX"])
+def test_what_the_command_line_reads_is_no_concern_of_the_exchange(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert load(written(home, WHOLE)).origin == WHOLE["origin"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "key"),
     [

@@ -15,6 +15,7 @@ from support.rooms import (
     LATER,
     LOG,
     LONG_AGO,
+    OTHER_MINISTRY,
     SIGNERS,
     FixedDirectory,
     a_directory,
@@ -51,7 +52,7 @@ from panji.wire.envelopes import encode_envelope
 from panji.wire.receipts import encode_receipt
 from panji_server import exchange as exchanges
 from panji_server.admission import Rules
-from panji_server.exchange import DELIVERIES_AT_ONCE, Exchange
+from panji_server.exchange import DELIVERIES_AT_ONCE, MAX_PART, Exchange
 from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
 from panji_server.sequencing import Repeated
@@ -248,15 +249,15 @@ async def test_a_batch_of_nothing_but_bad_ones_touches_nothing() -> None:
 
 async def test_other_callers_get_in_between_a_long_batch() -> None:
     """Admission of a batch costs a millisecond a dozen; nobody waits for a thousand."""
-    envelopes = [signed(a_statement(id=an_id(number))) for number in range(1, 41)]
+    long = [signed(a_statement(id=an_id(number))) for number in range(1, 3 * MAX_PART + 2)]
+    theirs = signed(a_statement(sender=OTHER_MINISTRY, id=an_id(len(long) + 1)))
     async with a_room() as room:
-        ran = 0
-        batch = asyncio.create_task(room.submit(*envelopes))
-        while room.storage.extent() == 0 and not batch.done():
-            await asyncio.sleep(0)
-            ran += 1
-        assert ran > 2
-        assert len(await batch) == 40
+        grants = [an_accreditation(), an_accreditation(authority=OTHER_MINISTRY)]
+        room.directory.directory = a_directory(accreditations=grants)
+        batch, (other,) = await asyncio.gather(room.submit(*long), room.submit(theirs, caller=OTHER_MINISTRY))
+    indexes = [one.row.index for one in batch]
+    assert indexes == sorted(indexes)
+    assert indexes[0] < other.row.index < indexes[-1]
 
 
 async def test_a_rate_refuses_the_call_as_a_whole() -> None:

@@ -197,6 +197,28 @@ async def test_a_commit_takes_no_more_than_its_measure_and_a_larger_submission_w
     assert storage.sizes == [3, 4, 9, 10]
 
 
+async def test_what_waits_for_a_later_turn_lets_others_go_before_it_that_long_and_no_longer(
+    storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: to keep a long call from its end by short ones that go before it, one after the other."""
+    monkeypatch.setattr(ledgers, "MAX_GROUP", 1)
+    patient, *others = flags(5)
+    short = iter(others)
+    answers: list[asyncio.Future[list[Any]]] = []
+
+    def again(_: object) -> None:
+        if (item := next(short, None)) is not None:
+            answers.append(room.ledger.submit(lambda: [item], 1))
+
+    async with a_room(storage, on_commit=again) as room:
+        answers.append(room.ledger.submit(lambda: [patient], 1, turns=2))
+        again(None)
+        await asyncio.wait_for(asyncio.shield(answers[0]), PATIENCE)
+    assert [told(one) for answer in answers for one in await answer] == [
+        "accepted 2", "accepted 0", "accepted 1", "accepted 3", "accepted 4",
+    ]  # fmt: skip
+
+
 async def test_what_repeats_or_is_refused_alone_writes_nothing(storage: GatedStorage) -> None:
     (flag,) = flags(1)
     async with a_room(storage) as room:

@@ -1,31 +1,51 @@
 """What is said in reply: ``panji acknowledge``, ``ask``, ``decide``, ``answer`` and ``correspond``."""
 
+import textwrap
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar
 
 import typer
 
 from panji import importer
-from panji.cli.common import JsonOption, ProfileOption, load_object, member, name_of, session
+from panji.cli.common import CaseArgument, JsonOption, ProfileOption, load_object, member, name_of, session
 from panji.cli.output import Output
 from panji.cli.records import accepted, statement_record
 from panji.core.statements import Decision, Question, TargetDecision
-from panji.core.vocabulary import AcknowledgementLevel, Ground, Outcome, RefusalReason, TargetState
+from panji.core.vocabulary import AcknowledgementLevel, Ground, Outcome, RefusalReason, names
 from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
-    from panji.session import Verified, VerifiedCase
+    from panji.session import Verified
 
-CaseArgument = Annotated[str, typer.Argument(help="Id of the case.")]
+_E = TypeVar("_E", bound=IntEnum)
+
 ReferenceOption = Annotated[str, typer.Option("--reference", help="Your file number.")]
 LanguageOption = Annotated[str | None, typer.Option("--language", help="Of the texts: BCP 47. [the case's]")]
 NoteOption = Annotated[str, typer.Option("--note", help="A remark.")]
 
 
+def _names(title: str, kind: type[IntEnum]) -> str:
+    return f"\b\n{title}:\n{textwrap.indent(textwrap.fill(names(kind), 76), '  ')}"
+
+
+DECIDE_HELP = "\n\n".join(
+    (
+        "Decide every open target of a case. For platforms.",
+        "Each as OUTCOME, or OUTCOME:GROUND; NO_ACTION needs its reason, as in NO_ACTION:NOT_OUR_SERVICE.",
+        _names("Outcomes", Outcome),
+        _names("Grounds of an action", Ground),
+        _names("Reasons of NO_ACTION", RefusalReason),
+    )
+)
+"""The help of ``panji decide``, with every word that it takes."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (acknowledge, ask, decide, answer, correspond):
+    for command in (acknowledge, ask, answer, correspond):
         app.command(command.__name__)(command)
+    app.command("decide", help=DECIDE_HELP)(decide)
 
 
 def _said(verified: "Verified", *, json: bool) -> None:
@@ -107,7 +127,7 @@ def decide(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="POSITION=OUTCOME[:GROUND or REFUSAL]; repeat until every open target is named.",
+            help="POSITION=OUTCOME[:GROUND or REASON]; repeat until every open target is named.",
             metavar="N=OUTCOME[:WHY]",
         ),
     ] = None,
@@ -128,17 +148,21 @@ def decide(
     """Decide every open target of a case. For platforms."""
     if (file is None) == (not target and not all_):
         raise InputError("say what is decided: --target or --all, or else --file")
+    named = _named(target or [])
+    rest = _Answer.parse(all_, f"--all {all_}") if all_ else None
+    decision = _from_file(file) if file is not None else Decision(targets=())
     common: dict[str, Any] = {"explanation": explanation, "legal_ground": legal_ground, "terms_clause": terms_clause}
     common["territories"] = tuple(territory or ())
     with session(profile) as client:
         it = client.case(case)
-        if file is not None:
-            decision = _from_file(file)
-        else:
-            decision = Decision(targets=_decisions(it, target or [], all_, common))
+        if not it.open_targets:
+            raise InputError(f"no target of this case is open: it is {it.case.state.name}")
+        if rest is not None:
+            named = dict.fromkeys(it.open_targets, rest) | named
+        targets = decision.targets or [one.on(position, common) for position, one in sorted(named.items())]
         verified = client.decide(
             it.flag,
-            decision.targets,
+            targets,
             platform_reference=reference or decision.platform_reference,
             note=note or decision.note,
             language=language,
@@ -154,27 +178,52 @@ def _from_file(file: Path) -> Decision:
     return decision
 
 
-def _decisions(it: "VerifiedCase", named: list[str], rest: str, common: dict[str, Any]) -> tuple[TargetDecision, ...]:
-    chosen: dict[int, str] = {}
-    for text in named:
-        position, _, outcome = text.partition("=")
+class _Answer(NamedTuple):
+    """What is decided on a target."""
+
+    outcome: Outcome
+    ground: Ground
+    refusal: RefusalReason
+
+    @classmethod
+    def parse(cls, text: str, said: str) -> Self:
+        """Read ``OUTCOME[:WHY]``.
+
+        Args:
+            text: What is read.
+            said: The option with all of its value, for the error.
+
+        Raises:
+            InputError: It is none.
+        """
+        name, _, why = text.partition(":")
+        outcome = _word(Outcome, name, said)
+        if outcome is not Outcome.NO_ACTION:
+            return cls(outcome, _word(Ground, why, said) if why else Ground.UNSPECIFIED, RefusalReason.UNSPECIFIED)
+        if not why:
+            raise InputError(f"{said} lacks its reason: NO_ACTION:REASON, with one of {names(RefusalReason)}")
+        return cls(outcome, Ground.UNSPECIFIED, _word(RefusalReason, why, said))
+
+    def on(self, position: int, common: dict[str, Any]) -> TargetDecision:
+        """Returns the decision on one target."""
+        return TargetDecision(target=position, **self._asdict(), **common)
+
+
+def _word(kind: type[_E], name: str, said: str) -> _E:
+    try:
+        return member(kind)(name)
+    except typer.BadParameter as error:
+        raise InputError(f"{said}: {name} {error.message}") from None
+
+
+def _named(texts: list[str]) -> dict[int, _Answer]:
+    chosen: dict[int, _Answer] = {}
+    for text in texts:
+        position, _, answer = text.partition("=")
         if not position.strip().isascii() or not position.strip().isdigit():
             raise InputError("--target is POSITION=OUTCOME[:WHY], with a position from 1")
-        if int(position) in chosen:
-            raise InputError(f"target {int(position)} is named twice")
-        chosen[int(position)] = outcome
-    if rest:
-        open_ = [n for n, one in enumerate(it.case.targets, 1) if one.state is TargetState.OPEN]
-        chosen = dict.fromkeys(open_, rest) | chosen
-    return tuple(_decision(n, text, common) for n, text in sorted(chosen.items()))
-
-
-def _decision(position: int, text: str, common: dict[str, Any]) -> TargetDecision:
-    name, _, why = text.partition(":")
-    outcome = member(Outcome)(name)
-    ground, refusal = Ground.UNSPECIFIED, RefusalReason.UNSPECIFIED
-    if outcome is Outcome.NO_ACTION:
-        refusal = member(RefusalReason)(why)
-    elif why:
-        ground = member(Ground)(why)
-    return TargetDecision(target=position, outcome=outcome, ground=ground, refusal=refusal, **common)
+        number = int(position)
+        if number in chosen:
+            raise InputError(f"target {number} is named twice")
+        chosen[number] = _Answer.parse(answer, f"--target {text}")
+    return chosen

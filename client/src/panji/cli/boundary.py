@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from panji.cli.output import Output
+from panji.cli.output import Output, plain
+from panji.cli.records import refusal_record
 from panji.errors import ConfigError, InputError, LogForkError, RefusedError, TransportError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from panji.errors import Violation
 
 
 class Exit(IntEnum):
@@ -31,6 +30,7 @@ class Exit(IntEnum):
     CONFIG = 6
     PARTLY_REFUSED = 7
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _MEANING = {
@@ -42,7 +42,8 @@ _MEANING = {
     Exit.TRANSPORT: "no answer came: try again later",
     Exit.CONFIG: "the configuration is missing or wrong",
     Exit.PARTLY_REFUSED: "some of many were refused or incomplete",
-    Exit.INTERRUPTED: "interrupted",
+    Exit.INTERRUPTED: "interrupted (SIGINT)",
+    Exit.TERMINATED: "terminated (SIGTERM), as shells tell it; what was signed waits in the outbox",
 }
 EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{int(code):4} {meaning}" for code, meaning in _MEANING.items())
 """The table for ``panji --help``."""
@@ -75,18 +76,16 @@ FAILURES: tuple[tuple[type[Any], Failure], ...] = (
 def describe(error: Exception) -> tuple[Exit, dict[str, Any]]:
     """Returns the exit code of an error, and the record that ``--json`` prints of it."""
     failure = next(failure for kind, failure in FAILURES if isinstance(error, kind))
-    reason, retryable, message = failure.reason, failure.retryable, str(error)
-    violations: Sequence[Violation] = getattr(error, "violations", ())
     if isinstance(error, RefusedError):
-        reason, retryable, message = error.reason.value, error.retryable, error.message
-    elif isinstance(error, InputError):
-        message = message.partition(": ")[0] if violations else message
+        return failure.exit, {"error": plain(refusal_record(error))}
+    message, violations = str(error), plain(getattr(error, "violations", ()))
+    if isinstance(error, InputError):
+        message = error.message
     elif isinstance(error, _USAGE):
         message = error.format_message()
     elif failure.exit is Exit.UNEXPECTED:
         message = f"{type(error).__name__}: {message}"
-    fields = [{"field": one.field, "description": one.description} for one in violations]
-    record = {"reason": reason, "message": message, "violations": fields, "retryable": retryable}
+    record = {"reason": failure.reason, "message": message, "violations": violations, "retryable": failure.retryable}
     if isinstance(error, LogForkError):
         record |= {"kind": error.kind.value, "evidence": str(error.saved)}
     return failure.exit, {"error": record}

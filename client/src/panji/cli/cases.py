@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from panji.cli.common import JsonOption, ProfileOption, instant, name_of, session
+from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
 from panji.cli.output import Output, plain, table
 from panji.cli.records import case_record, line, statement_record, subject, summary
 from panji.core.vocabulary import CaseState, Category, TargetState
@@ -83,7 +83,7 @@ def _row(one: "VerifiedCase") -> tuple[str, ...]:
 
 def show_case(
     *,
-    case: Annotated[str, typer.Argument(help="Id of the case.")],
+    case: CaseArgument,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -13,11 +13,18 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from panji.client import Client
+from panji.core import form
+from panji.core.vocabulary import Role, names
 from panji.errors import ConfigError, InputError, TransportError
 from panji.profile import Profile
 
 _E = TypeVar("_E", bound=IntEnum)
 _MAX_LISTED = 400  # characters of a list of names in the help of an option
+
+NO_SERVER = "is not installed here: in a clone, pip install ./client ./server (docs/operations.md)"
+"""What is wrong where the server's distribution is missing. It is on no registry yet."""
+KEY_VARIABLE = "PANJI_VERIFIER_KEY"
+"""Environment variable with the log's verifier key. PANJI_LOG_KEY is the exchange's setting of its private key."""
 
 ProfileOption = Annotated[
     Path | None,
@@ -64,7 +71,7 @@ def member(kind: type[_E]) -> Callable[[Any], _E]:
     def parse(value: Any) -> _E:
         name = value.name if isinstance(value, kind) else str(value).strip().upper().replace("-", "_")
         if name not in kind.__members__ or kind[name] == 0:
-            raise typer.BadParameter(f"is none of {', '.join(one.name for one in kind if one)}")
+            raise typer.BadParameter(f"is none of {names(kind)}")
         return kind[name]
 
     return parse
@@ -72,10 +79,36 @@ def member(kind: type[_E]) -> Callable[[Any], _E]:
 
 def name_of(kind: type[IntEnum], help: str = "") -> Any:  # noqa: A002 - as typer has it
     """Returns the option that takes a name of a vocabulary."""
-    names = ", ".join(one.name for one in kind if one)
-    listed = names if len(names) < _MAX_LISTED else "named as in panji/v1/vocabulary.proto"
+    every = names(kind)
+    listed = every if len(every) < _MAX_LISTED else "named as in panji/v1/vocabulary.proto"
     metavar = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
     return typer.Option(parser=member(kind), metavar=metavar, show_default=False, help=f"{help} {listed}".strip())
+
+
+def statement_id(value: Any) -> str:
+    """Returns an id of a statement or a case, which is that of its flag.
+
+    Raises:
+        BadParameter: It is none; nothing needs to be asked of the exchange.
+    """
+    if wrong := form.uuid7(value):
+        raise typer.BadParameter(wrong)
+    return str(value)
+
+
+CaseArgument = Annotated[str, typer.Argument(parser=statement_id, metavar="CASE", help="Id of the case.")]
+
+
+def require_authority(client: Client) -> None:
+    """Checks that the profile is of somebody who may flag at all.
+
+    Raises:
+        InputError: It is not; the exchange would refuse every flag.
+    """
+    organisation = client.session.directory.organisation(client.session.organisation)
+    if organisation is not None and organisation.role is not Role.AUTHORITY:
+        it_is = {Role.PLATFORM: "a platform", Role.OPERATOR: "the operator"}[organisation.role]
+        raise InputError(f"only authorities submit flags; this profile is of {it_is}, {organisation.id}")
 
 
 def instant(value: Any) -> datetime:

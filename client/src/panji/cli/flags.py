@@ -7,12 +7,26 @@ import typer
 
 from panji import importer
 from panji.cli.boundary import Exit
-from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOption, load_object, name_of, session
+from panji.cli.common import (
+    CaseArgument,
+    JsonOption,
+    LanguageOption,
+    ProfileOption,
+    TestOption,
+    load_object,
+    name_of,
+    require_authority,
+    session,
+    statement_id,
+)
 from panji.cli.output import Output
-from panji.cli.records import accepted, statement_record, summary
+from panji.cli.records import accepted, refusal_record, statement_record, summary
 from panji.core.statements import Flag
-from panji.core.vocabulary import AuthorityKind, Category, Instrument, RequestedAction, SubCategory, TargetKind, Urgency
+from panji.core.vocabulary import AuthorityKind, Category, Instrument, RequestedAction, TargetKind, Urgency
 from panji.errors import InputError, RefusedError, Violation
+
+_NEW = "new"
+"""As an id: a new one."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,6 +34,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("submit")(submit)
     app.command("withdraw")(withdraw)
     app.command("outbox")(outbox)
+
+
+def _chosen(value: Any) -> str:
+    return _NEW if value == _NEW else statement_id(value)
 
 
 def submit(
@@ -30,7 +48,9 @@ def submit(
     ] = None,
     instrument: Annotated[Instrument | None, name_of(Instrument)] = None,
     category: Annotated[Category | None, name_of(Category)] = None,
-    sub_category: Annotated[SubCategory | None, name_of(SubCategory)] = None,
+    sub_category: Annotated[
+        str, typer.Option(metavar="SUB_CATEGORY", help="Of the category, where that has any.")
+    ] = "",
     urgency: Annotated[Urgency | None, name_of(Urgency, "[ROUTINE]:")] = None,
     reasons: Annotated[str, typer.Option(help="Why the content breaks the law, or why it is reported.")] = "",
     kind: Annotated[TargetKind | None, name_of(TargetKind, "Of the targets [URL]:")] = None,
@@ -50,8 +70,13 @@ def submit(
     language: LanguageOption = "",
     test: TestOption = False,
     id: Annotated[  # noqa: A002 - the field's name
-        str | None, typer.Option(help="A UUIDv7 of your choice: repeating the command with it sends nothing twice.")
-    ] = None,
+        str,
+        typer.Option(
+            parser=_chosen,
+            metavar="UUID",
+            help="Of your choice, a UUIDv7: repeating the command with it sends nothing twice. [new]",
+        ),
+    ] = "new",
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -61,7 +86,7 @@ def submit(
     given: dict[str, Any] = {
         "instrument": instrument.name if instrument else "",
         "category": category.name if category else "",
-        "sub_category": sub_category.name if sub_category else "",
+        "sub_category": sub_category.replace("-", "_"),
         "urgency": urgency.name if urgency else "",
         "reasons": reasons,
         "targets": targets,
@@ -85,7 +110,9 @@ def submit(
     spoken = language or entry.pop("language", "") or "en"
     flag = _flag(entry, {name: value for name, value in issuer.items() if value})
     with session(profile) as client:
-        verified = client.submit(client.flag(to, flag, language=spoken, test=test, id=id))
+        require_authority(client)
+        chosen = None if id == _NEW else id
+        verified = client.submit(client.flag(to, flag, language=spoken, test=test, id=chosen))
     Output(as_json=json).record(statement_record(verified), accepted(verified))
 
 
@@ -104,7 +131,7 @@ def _flag(entry: dict[str, Any], issuer: dict[str, str]) -> Flag:
 
 def withdraw(
     *,
-    case: Annotated[str, typer.Argument(help="Id of the case.")],
+    case: CaseArgument,
     reasons: Annotated[str, typer.Option(help="Why.")],
     target: Annotated[list[int] | None, typer.Option(help="Position; repeat. [all that are open]")] = None,
     language: LanguageOption = "",
@@ -139,8 +166,8 @@ def outbox(
         for signed, result in client.submit_many(waiting):
             if isinstance(result, RefusedError):
                 refused += 1
-                record = {"type": "refused", "statement_id": signed.statement.id, "reason": result.reason}
-                out.record(record | {"message": result.message}, f"{signed.statement.id} refused: {result}")
+                record = {"type": "refused", "statement_id": signed.statement.id}
+                out.record(record | refusal_record(result), f"{signed.statement.id} refused: {result}")
             else:
                 out.record(statement_record(result), accepted(result))
     if refused:

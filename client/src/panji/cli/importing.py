@@ -13,9 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from panji import importer
 from panji.cli.boundary import Exit
-from panji.cli.common import JsonOption, LanguageOption, ProfileOption, TestOption, load_profile, session
+from panji.cli.common import (
+    JsonOption,
+    LanguageOption,
+    ProfileOption,
+    TestOption,
+    load_profile,
+    require_authority,
+    session,
+)
 from panji.cli.journal import Journal, key_of
 from panji.cli.output import Output, table
+from panji.cli.records import refusal_record
 from panji.client import Client
 from panji.core.identifier import new_id
 from panji.errors import InputError, Reason, RefusedError
@@ -56,12 +65,29 @@ def import_file(
     else:
         if not to:
             raise InputError("say who the flags go to: --to")
-        with session(profile) as client, Journal(_journal_path(load_profile(profile), to, again, test=test)) as journal:
-            sending = _Sending(client, journal, to, language, test=test)
-            with report.progress():
-                for outcome in sending.run(read.rows, batch):
-                    report.outcome(outcome)
+        with session(profile) as client:
+            require_authority(client)
+            with Journal(_journal_path(load_profile(profile), to, again, test=test)) as journal:
+                _send(report, _Sending(client, journal, to, language, test=test).run(read.rows, batch))
     report.end()
+
+
+def _send(report: "_Report", outcomes: Iterator["_Outcome"]) -> None:
+    """Sends the rows.
+
+    Raises:
+        Abort: Somebody interrupted it; what was sent until then is told.
+    """
+    try:
+        with report.progress():
+            for outcome in outcomes:
+                report.outcome(outcome)
+    except KeyboardInterrupt:
+        report.sum_up()
+        told = (
+            f"interrupted after {report.done} of {report.rows} rows; the same command goes on, and sends nothing twice"
+        )
+        raise typer.Abort(told) from None
 
 
 def _journal_path(profile: Profile, to: str, again: str, *, test: bool) -> Path:
@@ -196,9 +222,8 @@ class _Report:
         if result is None:
             self.row(row, "incomplete" if row.violations else "already_sent", statement_id=identifier)
         elif isinstance(result, RefusedError):
-            refused = {"reason": result.reason, "message": result.message, "retryable": result.retryable}
             self._causes[result.reason] += 1
-            self.row(row, "refused", statement_id=identifier, violations=result.violations, **refused)
+            self.row(row, "refused", statement_id=identifier, **refusal_record(result))
         else:
             self.row(row, "accepted", statement_id=identifier, index=result.receipt.index)
 
@@ -208,7 +233,8 @@ class _Report:
         self._causes.update(f"{one.field}: {one.description}" for one in row.violations)
         nothing = {"statement_id": "", "index": None, "reason": "", "message": "", "retryable": False}
         record: dict[str, Any] = {"type": "row", "row": row.number, "source_id": row.source_id, "status": status}
-        record |= {"targets": row.targets, "violations": row.violations} | nothing | more
+        record |= {"targets": row.targets, "violations": row.violations} | nothing
+        record |= {"metadata": {}, "request_id": ""} | more
         missing = "; ".join(f"{one.field} {one.description}" for one in record["violations"])
         name = f" ({row.source_id})" if row.source_id else ""
         told = status in {"refused", "incomplete"}
@@ -217,8 +243,18 @@ class _Report:
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
 
-    def end(self) -> None:
-        """Print the sum, and end with the exit code that it deserves."""
+    @property
+    def rows(self) -> int:
+        """Rows that the file has."""
+        return len(self._read.rows)
+
+    @property
+    def done(self) -> int:
+        """Rows of which it is known what became of them."""
+        return sum(self._counts.values())
+
+    def sum_up(self) -> None:
+        """Print the sum."""
         counts, read = self._counts, self._read
         record = {"type": "summary", "format": read.format, "sha256": read.sha256, "rows": len(read.rows)}
         shown = [(status, count) for status, count in counts.items() if count]
@@ -226,5 +262,9 @@ class _Report:
         self._out.record(record | {"targets": read.targets} | counts, table("rows", "number", rows=shown, title=title))
         if self._causes:
             self._out.show(table("cause", "rows", rows=self._causes.most_common()))
-        if counts["refused"] or counts["incomplete"]:
+
+    def end(self) -> None:
+        """Print the sum, and end with the exit code that it deserves."""
+        self.sum_up()
+        if self._counts["refused"] or self._counts["incomplete"]:
             raise typer.Exit(Exit.PARTLY_REFUSED)

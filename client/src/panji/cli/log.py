@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from panji.cli.common import JsonOption, ProfileOption, load_profile, session
+from panji.cli.common import KEY_VARIABLE, NO_SERVER, JsonOption, ProfileOption, load_profile, session
 from panji.cli.output import Output, plain
 from panji.core import merkle
 from panji.core.audit import Audited, LogReader, Nodes, audit
@@ -35,7 +35,7 @@ TilesOption = Annotated[
 CaOption = Annotated[
     Path | None, typer.Option("--ca", show_default=False, help="PEM of who vouches for the URL. [the system's]")
 ]
-KeyOption = Annotated[str, typer.Option("--log-key", envvar="PANJI_LOG_KEY", help="Verifier key. [the profile's]")]
+KeyOption = Annotated[str, typer.Option("--log-key", envvar=KEY_VARIABLE, help="Verifier key. [the profile's]")]
 OutOption = Annotated[Path | None, typer.Option("--out", show_default=False, help="Write it to this file.")]
 
 
@@ -96,7 +96,7 @@ def head(
     """Show the newest head as the log signed it, verified. Keep it: 'verify --since' holds the log to it."""
     with _source(url, tiles, ca, log_key, profile) as source:
         signed, newest = source.newest()
-    record = {"type": "head", "origin": newest.origin, "size": newest.size, "root": newest.root}
+    record = {"type": "head", "origin": newest.origin, "size": newest.size, "root": newest.root_text}
     _print(Output(as_json=json), record | {"checkpoint": signed}, signed, out)
 
 
@@ -123,7 +123,8 @@ def prove(
     merkle.verify_inclusion(merkle.leaf_hash(raw), index, newest.size, proof, newest.root)
     entry = Entry.decode(raw)
     text = TlogProof(index, proof, signed).encode()
-    record = {"type": "inclusion", "index": index, "size": newest.size, "root": newest.root, "proof": proof}
+    record = {"type": "inclusion", "index": index, "size": newest.size, "root": newest.root_text}
+    record["proof"] = _base64(proof)
     record |= {"kind": entry.kind, "received_at": entry.received_at, "commitment": entry.commitment}
     _print(Output(as_json=json), record | {"tlog_proof": text}, text, out)
 
@@ -152,9 +153,9 @@ def consistency(
     # The newest root is signed; what was computed from tiles is proven by leading to it.
     merkle.verify_consistency(later.size, newest.size, onward, later.root, newest.root)
     merkle.verify_consistency(earlier.size, later.size, proof, earlier.root, later.root)
-    record = {"type": "consistency", "origin": newest.origin, "old_size": earlier.size, "old_root": earlier.root}
-    record |= {"new_size": later.size, "new_root": later.root, "proof": proof}
-    lines = [base64.b64encode(one).decode("ascii") for one in proof]
+    record = {"type": "consistency", "origin": newest.origin, "old_size": earlier.size, "old_root": earlier.root_text}
+    lines = _base64(proof)
+    record |= {"new_size": later.size, "new_root": later.root_text, "proof": lines}
     told = f"{newest.origin}: {later.size} entries only append to {earlier.size}. Proof (RFC 6962, 2.1.2), base64:"
     Output(as_json=json).record(record, "\n".join([told, *lines]))
 
@@ -222,7 +223,7 @@ def rebuild(
 
 def _with_the_database(program: str, config: Path, log_key: str, *more: str, json: bool) -> NoReturn:
     if importlib.util.find_spec("panji_server") is None:
-        raise ConfigError("panji-server", "is not installed here: pip install panji-server")
+        raise ConfigError("panji-server", NO_SERVER)
     arguments = ["--config", str(config), *more]
     arguments += [*(["--log-key", log_key] if log_key else []), *(["--json"] if json else [])]
     command = [sys.executable, "-m", f"panji_server.{program}", *arguments]
@@ -292,3 +293,7 @@ def _signed(path: Path, log: NoteVerifier) -> Checkpoint:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no signed checkpoint") from error
     return open_checkpoint(text, log)
+
+
+def _base64(hashes: tuple[bytes, ...]) -> list[str]:
+    return [base64.b64encode(one).decode("ascii") for one in hashes]

@@ -88,5 +88,9 @@ class Output:
         error = record["error"]
         reason = error["reason"] + (", retryable" if error["retryable"] else "")
         self.errors.print(Text(f"error: {safe(error['message'])} [{reason}]"))
-        for one in error["violations"]:
-            self.errors.print(Text(f"  {safe(one['field'])}: {safe(one['description'])}"))
+        details = [(one["field"], one["description"]) for one in error["violations"]]
+        details += error.get("metadata", {}).items()
+        if error.get("request_id"):
+            details.append(("request", error["request_id"]))
+        for name, detail in details:
+            self.errors.print(Text(f"  {safe(name)}: {safe(detail)}"))

@@ -1,12 +1,11 @@
 """Proof: ``panji receipt export``, ``panji receipt verify`` and ``panji checkpoint``."""
 
-import base64
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from panji.cli.common import JsonOption, ProfileOption, load_profile, session
+from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session, statement_id
 from panji.cli.output import Output, plain
 from panji.client import Client
 from panji.core import envelope as dsse
@@ -14,7 +13,7 @@ from panji.core import receipt as receipts
 from panji.core.directory import parse_directory
 from panji.core.note import NoteVerifier
 from panji.core.statements import Statement
-from panji.errors import InputError, NoteError, Reason, RefusedError, SignatureError
+from panji.errors import ConfigError, InputError, NoteError, Reason, RefusedError, SignatureError
 from panji.session import Verified
 from panji.wire.envelopes import parse_envelope
 from panji.wire.receipts import encode_receipt, parse_receipt
@@ -39,8 +38,8 @@ def checkpoint(profile: ProfileOption = None, json: JsonOption = False) -> None:
     with session(profile) as client:
         head = client.checkpoint()
         witnessed = client.witnessed() if head.size and load_profile(profile).policy is not None else None
-    record = {"type": "checkpoint", "origin": head.origin, "size": head.size, "root": head.root}
-    lines = [head.origin, str(head.size), base64.b64encode(head.root).decode()]
+    record = {"type": "checkpoint", "origin": head.origin, "size": head.size, "root": head.root_text}
+    lines = [head.origin, str(head.size), head.root_text]
     if witnessed is not None:
         record |= {"witnessed_size": witnessed.checkpoint.size, "witnesses": _words(witnessed)}
         lines += [f"{one['witness']} cosigned {witnessed.checkpoint.size} at {one['at']}" for one in _words(witnessed)]
@@ -53,7 +52,12 @@ def _words(witnessed: Witnessed) -> list[dict[str, Any]]:
 
 def export(
     *,
-    identifier: Annotated[str, typer.Argument(help="Id of a case, for all of its statements, or of one statement.")],
+    identifier: Annotated[
+        str,
+        typer.Argument(
+            parser=statement_id, metavar="ID", help="Id of a case, for all of its statements, or of one statement."
+        ),
+    ],
     directory: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path(),
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -89,9 +93,9 @@ def _statements(client: Client, identifier: str) -> tuple[Verified, ...]:
 
 def verify(
     *,
-    receipt: Annotated[Path, typer.Argument(help="The receipt's file.")],
+    receipt: Annotated[Path, typer.Argument(help="The receipt's file, NAME.receipt.")],
     envelope: Annotated[Path | None, typer.Option(help="The envelope's file. [beside the receipt]")] = None,
-    log_key: Annotated[str, typer.Option(envvar="PANJI_LOG_KEY", help="The log's verifier key. [the profile's]")] = "",
+    log_key: Annotated[str, typer.Option(envvar=KEY_VARIABLE, help="The log's verifier key. [the profile's]")] = "",
     directory: Annotated[
         Path | None, typer.Option(help="A directory.toml: checks the sender's signatures, too. [the profile's]")
     ] = None,
@@ -99,7 +103,12 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Check offline that a statement is in the log: its envelope, its receipt and the log's key are all it takes."""
+    if receipt.suffix == ENVELOPE_SUFFIX:
+        raise InputError(f"{receipt} is an envelope: give the {RECEIPT_SUFFIX} beside it")
+    claimed = parse_receipt(_bytes(receipt))
     if not log_key:
+        if profile is None:
+            raise ConfigError("log_key", f"say which log: --log-key (or {KEY_VARIABLE}) is enough, or else --profile")
         known = load_profile(profile)
         log_key, directory = known.log_key, directory or known.directory
     try:
@@ -108,7 +117,7 @@ def verify(
         raise InputError(f"--log-key is no verifier key: {error}") from error
     data = _bytes(envelope or receipt.with_suffix(ENVELOPE_SUFFIX))
     digest = dsse.digest(data)
-    proven = receipts.verify(parse_receipt(_bytes(receipt)), digest, log)
+    proven = receipts.verify(claimed, digest, log)
     statement = parse_statement(parse_envelope(data).payload, strict=False)
     signers = _signers(data, statement, proven.receipt, directory) if directory is not None else None
     _show(Output(as_json=json), statement, proven, signers)
@@ -145,7 +154,7 @@ def _show(out: Output, statement: Statement, proven: receipts.VerifiedReceipt, s
         "index": it.index,
         "origin": head.origin,
         "log_size": head.size,
-        "root": head.root,
+        "root": head.root_text,
         "signers": signers,
     }
     signed = "not checked: give --directory" if signers is None else f"by {len(signers)} of the sender's keys"

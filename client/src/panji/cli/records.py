@@ -18,10 +18,12 @@ from panji.core.statements import (
     Withdrawal,
 )
 from panji.core.vocabulary import RefusalReason
+from panji.wire.status import REQUEST_ID
 
 if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.statements import Target
+    from panji.errors import RefusedError
     from panji.session import Signed, Verified, VerifiedCase
 
 _FRAME = ("id", "sender", "recipient", "issued_at", "language", "test", "in_reply_to")
@@ -54,6 +56,20 @@ def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any
         record["statements"] = [statement_record(each) for each in one.statements]
     plain_record: dict[str, Any] = plain(record)
     return plain_record
+
+
+def refusal_record(refusal: RefusedError) -> dict[str, Any]:
+    """Returns why the exchange refused, and what to name when asking its operator: the request's id."""
+    metadata = dict(refusal.metadata)
+    request_id = metadata.pop(REQUEST_ID, "")
+    return {
+        "reason": refusal.reason.value,
+        "message": refusal.message,
+        "violations": refusal.violations,
+        "retryable": refusal.retryable,
+        "metadata": metadata,
+        "request_id": request_id,
+    }
 
 
 def locator(target: Target) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panji import development
-from panji.cli.common import JsonOption
+from panji.cli.common import NO_SERVER, JsonOption
 from panji.cli.output import Output, table
 from panji.errors import ConfigError
 
@@ -57,8 +57,9 @@ def serve(
 ) -> None:
     """Run the exchange. Needs the distribution panji-server."""
     if importlib.util.find_spec("panji_server") is None:
-        raise ConfigError("panji-server", "is not installed here: pip install panji-server")
+        raise ConfigError("panji-server", NO_SERVER)
     if not config.is_file():
         raise ConfigError("--config", f"{config} is no file")
     # The server replaces this process, so that signals reach it and its exit code is ours.
-    os.execv(sys.executable, [sys.executable, "-m", "panji_server", "--config", str(config)])  # noqa: S606 - no shell
+    command = [sys.executable, "-m", "panji_server", "--config", str(config), "--announce"]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell

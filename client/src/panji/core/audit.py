@@ -79,12 +79,12 @@ class Audited:
         return self.checkpoint.size - self.start
 
     def record(self) -> dict[str, Any]:
-        """Give what is proven as JSON has it: hashes in hex, times as RFC 3339."""
+        """Give what is proven as JSON has it: the root in base64, times as RFC 3339."""
         return {
             "verified": True,
             "origin": self.checkpoint.origin,
             "size": self.checkpoint.size,
-            "root": self.checkpoint.root.hex(),
+            "root": self.checkpoint.root_text,
             "entries": self.entries,
             "first_received_at": None if self.first is None else _utc(self.first),
             "last_received_at": None if self.last is None else _utc(self.last),
@@ -96,7 +96,7 @@ class Audited:
         span = "" if self.first is None or self.last is None else f", received {_utc(self.first)} to {_utc(self.last)}"
         appended = f", and extend the older heads of {', '.join(map(str, self.older))}" if self.older else ""
         return (
-            f"{head.origin}: {self.entries} of {head.size} entries lead to the signed root {head.root.hex()}"
+            f"{head.origin}: {self.entries} of {head.size} entries lead to the signed root {head.root_text}"
             f"{span}{appended}"
         )
 

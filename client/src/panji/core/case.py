@@ -121,6 +121,15 @@ class Case:
     overdue_since: datetime | None = None
     """When the acknowledgement was due that had not come, as the exchange stated."""
 
+    @property
+    def open_targets(self) -> tuple[int, ...]:
+        """Positions, from 1, of the targets that are neither decided nor withdrawn, in order."""
+        return tuple(position for position, one in enumerate(self.targets, 1) if one.state is TargetState.OPEN)
+
+    def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
+        """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
+        return self.state in MOVES[Kind.ACKNOWLEDGEMENT][1] and level > self.level
+
 
 def open_case(flag: Statement, digest: bytes, received_at: datetime) -> Case:
     """Returns the case that a flag opens.
@@ -212,7 +221,8 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:  # noqa: PLR0
             return replace(case, state=_STATE_OF[level], level=level)
         case ClarificationRequest(questions=questions):
             named = {target for question in questions for target in question.targets}
-            _refuse_targets("clarification_request.questions", surplus=named - set(range(1, len(case.targets) + 1)))
+            unknown = named - set(range(1, len(case.targets) + 1))
+            _refuse_targets("clarification_request.questions", surplus=unknown, they_are="target")
             level = max(case.level, AcknowledgementLevel.RECEIVED)
             return replace(case, state=CaseState.CLARIFICATION_REQUESTED, level=level, open_question=digest)
         case ClarificationAnswer():
@@ -238,7 +248,7 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:  # noqa: PLR0
 
 def _decided(case: Case, decision: Decision) -> Case:
     named = {decided.target: decided for decided in decision.targets}
-    open_ = _open_targets(case)
+    open_ = set(case.open_targets)
     _refuse_targets("decision.targets", left_out=open_ - named.keys(), surplus=named.keys() - open_)
     targets = tuple(
         TargetStatus(
@@ -254,7 +264,7 @@ def _decided(case: Case, decision: Decision) -> Case:
 
 
 def _withdrawn(case: Case, positions: Iterable[int]) -> Case:
-    open_ = _open_targets(case)
+    open_ = set(case.open_targets)
     taken = set(positions) or open_
     _refuse_targets("withdrawal.targets", surplus=taken - open_)
     targets = tuple(
@@ -271,19 +281,21 @@ def _must_answer(reply: Statement, digest: bytes, what: str) -> None:
         raise RefusedError(Reason.REPLY_TARGET_UNKNOWN, f"a {reply.kind} answers {what}, by its envelope's digest")
 
 
-def _open_targets(case: Case) -> set[int]:
-    return {position for position, target in enumerate(case.targets, 1) if target.state is TargetState.OPEN}
-
-
 def _refuse_targets(
-    field: str, *, left_out: AbstractSet[int] = frozenset(), surplus: AbstractSet[int] = frozenset()
+    field: str,
+    *,
+    left_out: AbstractSet[int] = frozenset(),
+    surplus: AbstractSet[int] = frozenset(),
+    they_are: str = "open target",
 ) -> None:
     """Refuse a reply whose targets are not those of the case, unless both sets are empty."""
     violations = []
     if left_out:
-        violations.append(Violation(field, f"leave out the open targets {_first(left_out)}"))
+        are = "is" if len(left_out) == 1 else "are"
+        violations.append(Violation(field, f"{_first(left_out)} {are} open and not decided here"))
     if surplus:
-        violations.append(Violation(field, f"name what is no target here, or none any more: {_first(surplus)}"))
+        are = "is" if len(surplus) == 1 else "are"
+        violations.append(Violation(field, f"{_first(surplus)} {are} no {they_are} of this case"))
     if violations:
         raise RefusedError(Reason.TARGETS_MISMATCH, "the targets are not those of the case", violations=violations)
 

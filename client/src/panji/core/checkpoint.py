@@ -44,10 +44,14 @@ class Checkpoint:
             raise NoteError("the root hash is not that of a tree of this size")
 
     @property
+    def root_text(self) -> str:
+        """The root hash as a checkpoint has it, which is how people and records are shown it too: base64."""
+        return base64.b64encode(self.root).decode("ascii")
+
+    @property
     def text(self) -> str:
         """The text that is signed, with its last newline."""
-        root = base64.b64encode(self.root).decode("ascii")
-        return "\n".join((self.origin, str(self.size), root, *self.extensions, ""))
+        return "\n".join((self.origin, str(self.size), self.root_text, *self.extensions, ""))
 
     @classmethod
     def parse(cls, text: str) -> Self:

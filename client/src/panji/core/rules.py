@@ -14,8 +14,8 @@ from panji.core import form
 from panji.core.form import Field, check_fields
 from panji.core.vocabulary import (
     BINDING,
-    CATEGORIES_WITH_SUB_CATEGORIES,
     OPENING,
+    SUB_CATEGORIES,
     AcknowledgementLevel,
     AuthorityKind,
     AutomatedDecision,
@@ -31,6 +31,7 @@ from panji.core.vocabulary import (
     SubCategory,
     TargetKind,
     Urgency,
+    names,
 )
 from panji.errors import Violation
 
@@ -216,11 +217,13 @@ def statement(it: s.Statement) -> list[Violation]:
 
 def _flag(found: list[Violation], at: str, it: s.Flag) -> None:
     check_fields(found, at, it, _FLAG)
+    subs = SUB_CATEGORIES.get(it.category, ())
     if it.sub_category:
         if it.sub_category // 100 != it.category:
-            found.append(Violation(f"{at}sub_category", "belongs to another category"))
-    elif it.category in CATEGORIES_WITH_SUB_CATEGORIES:
-        found.append(Violation(f"{at}sub_category", "is required for this category"))
+            has = f"this one has {names(subs) or 'none'}"
+            found.append(Violation(f"{at}sub_category", f"belongs to another category; {has}"))
+    elif subs:
+        found.append(Violation(f"{at}sub_category", f"is required for this category: {names(subs)}"))
     _flag_effect(found, at, it)
     _flag_targets(found, at, it)
     check_fields(found, f"{at}issuing_authority.", it.issuing_authority, _ISSUING_AUTHORITY)

@@ -7,6 +7,10 @@ holds the two together. The core imports no generated code, so they stand here a
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Instrument(IntEnum):
@@ -355,5 +359,14 @@ BINDING = frozenset(
 )
 """Instruments that bind the platform, and therefore need a legal basis (DSA art. 9(2)(a)(i), PM 5/2020 art. 16(4))."""
 
-CATEGORIES_WITH_SUB_CATEGORIES = frozenset(Category(sub // 100) for sub in SubCategory if sub)
-"""Categories whose flags must say the sub-category. A sub-category's number is its category's times 100, and more."""
+SUB_CATEGORIES = {
+    category: tuple(sub for sub in SubCategory if sub and sub // 100 == category) for category in Category
+}
+"""The sub-categories of each category. A sub-category's number is its category's times 100, and more."""
+CATEGORIES_WITH_SUB_CATEGORIES = frozenset(category for category, subs in SUB_CATEGORIES.items() if subs)
+"""Categories whose flags must say the sub-category."""
+
+
+def names(values: Iterable[IntEnum]) -> str:
+    """Returns the names of a vocabulary, or of a part of it, as errors list them; UNSPECIFIED is none."""
+    return ", ".join(value.name for value in values if value)

@@ -22,6 +22,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from panji.core.statements import Flag, LegalBasis
+from panji.core.vocabulary import SUB_CATEGORIES, SubCategory, names
 from panji.errors import Violation
 from panji.importer.citations import parse_legal_basis
 from panji.importer.rows import Draft
@@ -56,15 +57,15 @@ def draft(number: int, entry: Any) -> Draft:
     if not isinstance(entry, dict):
         return Draft(number=number, violations=(Violation("line", "is no JSON object"),))
     violations: list[Violation] = []
-    names = {name: _read(name, entry.pop(name, ""), str, violations) for name in ("id", "language")}
+    beside = {name: _read(name, entry.pop(name, ""), str, violations) for name in ("id", "language")}
     flag = value_of(Flag, entry, "flag", violations)
     return Draft(
         number=number,
-        source_id=names["id"],
+        source_id=beside["id"],
         flag=flag,
         violations=tuple(violations),
         targets=len(flag.targets),
-        language=names["language"],
+        language=beside["language"],
     )
 
 
@@ -84,13 +85,14 @@ def value_of(kind: type[_T], entry: Any, at: str, violations: list[Violation]) -
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # every kind asked for is a dataclass
         if entry.get(field.name) is not None:
-            values[field.name] = _read(f"{at}.{field.name}", entry[field.name], hints[field.name], violations)
+            place = f"{at}.{field.name}"
+            values[field.name] = _read(place, entry[field.name], hints[field.name], violations, values.get("category"))
         elif field.default is dataclasses.MISSING:
             values[field.name] = _empty(hints[field.name])
     return kind(**values)
 
 
-def _read(at: str, value: Any, hint: Any, violations: list[Violation]) -> Any:
+def _read(at: str, value: Any, hint: Any, violations: list[Violation], category: Any = None) -> Any:
     if get_origin(hint) is tuple:
         if isinstance(value, list):
             return tuple(_read(f"{at}[{n}]", one, get_args(hint)[0], violations) for n, one in enumerate(value))
@@ -103,17 +105,25 @@ def _read(at: str, value: Any, hint: Any, violations: list[Violation]) -> Any:
     try:
         return _scalar(value, hint)
     except (ValueError, KeyError):
-        what = f"a name of {hint.__name__}" if issubclass(hint, IntEnum) else _WANTED[hint]
-        violations.append(Violation(at, f"is not {what}"))
+        violations.append(Violation(at, _unknown(hint, category) if issubclass(hint, IntEnum) else _WANTED[hint]))
         return _empty(hint)
 
 
+def _unknown(vocabulary: type[IntEnum], category: Any) -> str:
+    """Returns what is wrong with a word that a vocabulary does not have, and which it has."""
+    if vocabulary is not SubCategory:
+        return f"is none of {names(vocabulary)}"
+    if not category:
+        return "is no sub-category; which there are follows from the category"
+    return f"is no sub-category of {category.name}, which has {names(SUB_CATEGORIES[category]) or 'none'}"
+
+
 _WANTED = {
-    str: "text",
-    int: "a whole number, 0 or more",
-    bool: "true or false",
-    bytes: "a digest in hex",
-    datetime: "a time in ISO 8601 with an offset",
+    str: "is not text",
+    int: "is not a whole number, 0 or more",
+    bool: "is not true or false",
+    bytes: "is not a digest in hex",
+    datetime: "is not a time in ISO 8601 with an offset",
 }
 
 

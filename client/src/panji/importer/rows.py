@@ -11,6 +11,8 @@ from panji.core.statements import Statement
 from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from panji.core.statements import BatchReference, Flag
 
 
@@ -20,6 +22,10 @@ class Format(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     TAKEDOWNS = "gov-takedowns"
+
+
+def _as_it_is(violation: Violation) -> Violation:
+    return violation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class Draft:
     violations: tuple[Violation, ...] = ()
     targets: int = 0
     language: str = ""
+    told: Callable[[Violation], Violation] = _as_it_is
+    """Tells a violation of the flag's fields in the words of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,7 @@ class Row:
     """The row's own name in the file, or empty."""
     flag: Flag | None
     violations: tuple[Violation, ...]
-    """What is missing or wrong, all of it, by the path of the field."""
+    """What is missing or wrong, all of it: by the path of the field, or in CSV by the column."""
     targets: int
     """How many targets the row names, also where it makes no flag."""
     language: str
@@ -99,7 +107,7 @@ def finish(draft: Draft, batch: BatchReference, seen: dict[object, int]) -> Row:
         number=draft.number,
         source_id=draft.source_id,
         flag=kept,
-        violations=tuple(violations),
+        violations=tuple(map(draft.told, violations)),
         targets=draft.targets,
         language=draft.language,
     )

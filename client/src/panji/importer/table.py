@@ -14,13 +14,16 @@ columns of the target    ``kind``, ``url``, ``identifier``, ``handle``, ``parent
                          ``content_language``, ``locator_note``, ``snapshot_sha256``, ``sha256`` (of the media)
 =======================  ==============================================================================================
 
-Words and times are written as in :mod:`panji.importer.records`.
+Words and times are written as in :mod:`panji.importer.records`. What is wrong is told by column; what is wrong with a
+target, by line as well.
 """
 
 from __future__ import annotations
 
 import csv
+import difflib
 import io
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +55,8 @@ FLAG_COLUMNS = (*_PLAIN, *_LISTS, *_PARTS)
 COLUMNS = frozenset({"flag", "sha256", *FLAG_COLUMNS, *_TARGET})
 """All columns that a file may have."""
 
+_PATH = re.compile(r"flag\.(?P<field>\w+)(?:\[(?P<position>\d+)\])?(?:\.(?P<part>\w+))?")
+_PREFIX = {field: prefix for prefix, field in _NESTED.items()}
 _TRUTH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -62,7 +67,22 @@ class _Group:
     number: int
     cells: dict[str, str] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    """Where each target stands."""
     violations: list[Violation] = field(default_factory=list)
+
+    def told(self, violation: Violation) -> Violation:
+        """Returns a violation of the flag's fields with the column, and the line of a target."""
+        path = _PATH.match(violation.field)
+        if path is None:  # of the file itself
+            return violation
+        name, position, part = path.group("field", "position", "part")
+        if name == "targets" and position:
+            column = "sha256" if part == "hashes" else part or "line"
+            return Violation(column, f"at line {self.lines[int(position)]} {violation.description}")
+        if name in _PREFIX:
+            return Violation(f"{_PREFIX[name]}_{part or 'name'}", violation.description)
+        return Violation(name, f"{part} {violation.description}" if part else violation.description)
 
 
 def drafts(text: str) -> Iterator[Draft]:
@@ -84,6 +104,7 @@ def drafts(text: str) -> Iterator[Draft]:
             if value and group.cells.setdefault(column, value) != value:
                 group.violations.append(Violation(column, f"at {here} is not what the flag's first row says"))
         group.targets.append(_target(cells))
+        group.lines.append(number)
     for name, group in groups.items():
         yield _draft("" if name.startswith("\n") else name, group)
 
@@ -112,12 +133,18 @@ def _rows(text: str) -> Iterator[tuple[int, dict[str, str], Violation | None]]:
 def _check(header: list[str]) -> None:
     if not header:
         raise InputError("the file is empty: a CSV file begins with its header")
-    violations = [Violation(repr(name), "is no column of an import") for name in header if name not in COLUMNS]
+    violations = [Violation(repr(name), _no_column(name)) for name in header if name not in COLUMNS]
     violations += [Violation(name, "stands twice") for name in sorted(set(header)) if header.count(name) > 1]
     if not violations and "kind" not in header:
         violations = [Violation("kind", "is required: each row names a target")]
     if violations:
-        raise InputError("the header of the CSV file is wrong", violations)
+        columns = ", ".join(("flag", *FLAG_COLUMNS, *_TARGET, "sha256"))
+        raise InputError(f"the header of the CSV file is wrong; the columns that there are: {columns}", violations)
+
+
+def _no_column(name: str) -> str:
+    near = difflib.get_close_matches(name, sorted(COLUMNS), n=3)
+    return f"is no column; near it {'are' if len(near) > 1 else 'is'} {', '.join(near)}" if near else "is no column"
 
 
 def _target(cells: dict[str, str]) -> dict[str, Any]:
@@ -146,4 +173,5 @@ def _draft(name: str, group: _Group) -> Draft:
         flag=flag,
         violations=(*group.violations, *(draft.violations if flag else ())),
         targets=len(group.targets),
+        told=group.told,
     )

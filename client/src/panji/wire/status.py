@@ -13,6 +13,9 @@ from panji.errors import ERROR_DOMAIN, REASONS, MalformedError, Reason, RefusedE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+REQUEST_ID = "request_id"
+"""Where the metadata of a refusal that came over the wire have the id under which the exchange's audit log knows it."""
+
 _KNOWN_REASONS = frozenset(Reason)
 _ROOM = 6000
 """Bytes that violations may take: all metadata of an answer must fit a peer's 8 KiB, and a batch has a thousand."""
@@ -77,7 +80,7 @@ def refusal_from_status(status: status_pb2.Status) -> RefusedError | None:
         return None
     metadata = dict(info.metadata)
     if request.request_id:
-        metadata["request_id"] = request.request_id
+        metadata[REQUEST_ID] = request.request_id
     if info.reason in _KNOWN_REASONS:
         reason = Reason(info.reason)
     else:

@@ -275,9 +275,17 @@ class SQLiteStorage(Storage):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.executemany(
-                    "INSERT INTO fetched SELECT ?1, ?2, ?3, ?4 "
-                    "WHERE NOT EXISTS (SELECT 1 FROM fetched WHERE recipient = ?1 AND through >= ?2)",
-                    [(one.recipient, one.through, one.participant, to_micros(one.at)) for one in fetched],
+                    "INSERT INTO fetched SELECT :recipient, :through, :participant, :at "
+                    "WHERE NOT EXISTS (SELECT 1 FROM fetched WHERE recipient = :recipient AND through >= :through)",
+                    [
+                        {
+                            "recipient": one.recipient,
+                            "through": one.through,
+                            "participant": one.participant,
+                            "at": to_micros(one.at),
+                        }
+                        for one in fetched
+                    ],
                 )
                 connection.executemany(
                     "INSERT INTO seen VALUES (?, ?) ON CONFLICT (organisation) DO UPDATE SET at = max(at, excluded.at)",

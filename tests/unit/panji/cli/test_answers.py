@@ -3,6 +3,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from typer.testing import CliRunner
+
+from panji.cli import app
+from panji.core.vocabulary import Ground, Outcome, RefusalReason
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -71,11 +77,47 @@ def test_a_decision_that_is_not_clear_is_not_sent(panji: Any, exchange: Any) -> 
     assert exchange.size == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--all", "no-action"), "--all no-action lacks its reason: NO_ACTION:REASON, with one of NOT_PROHIBITED, "),
+        (("--target", "1=NO_ACTION"), "--target 1=NO_ACTION lacks its reason: NO_ACTION:REASON, with one of NOT_"),
+        (("--all", "no-action:because"), "--all no-action:because: because is none of NOT_PROHIBITED, "),
+        (("--all", "removed:because"), "--all removed:because: because is none of ILLEGAL, "),
+        (("--target", "1=vanished"), "--target 1=vanished: vanished is none of REMOVED, "),
+    ],
+)
+def test_a_word_that_is_none_is_told_with_its_option_and_what_is_wanted_before_anything_is_asked(
+    panji: Any, exchange: Any, option: tuple[str, str], said: str
+) -> None:
+    exchange.call = None  # not even the case
+    case = "01890a5d-ac96-774b-bcce-b302099a8057"
+    assert panji.error("decide", case, *option, by="telegram", exit_code=2)["message"].startswith(said)
+
+
+def test_the_help_of_decide_has_every_word_that_it_takes() -> None:
+    shown = CliRunner().invoke(app, ["decide", "--help"]).stdout
+    for kind in (Outcome, Ground, RefusalReason):
+        assert [one.name for one in kind if one and one.name not in shown] == []
+
+
+@pytest.mark.parametrize("options", [("--all", "removed:terms"), ("--target", "1=not-found"), ("--file", "-")])
+def test_where_no_target_is_open_the_state_of_the_case_is_told(panji: Any, exchange: Any, options: Any) -> None:
+    decided, withdrawn = (panji.submit()["id"] for _ in range(2))
+    panji.records("decide", decided, "--all", "not-found", by="telegram")
+    panji.records("withdraw", withdrawn, "--reasons", "A mistake.")
+    for case, state in ((decided, "DECIDED"), (withdrawn, "WITHDRAWN")):
+        stdin = json.dumps({"targets": [{"target": 1, "outcome": "NOT_FOUND"}]})
+        error = panji.error("decide", case, *options, by="telegram", stdin=stdin, exit_code=2)
+        assert error["message"] == f"no target of this case is open: it is {state}"
+    assert exchange.size == 4
+
+
 def test_leaving_an_open_target_out_is_refused_and_the_target_named(panji: Any) -> None:
     case = panji.submit("--url", "https://t.me/second")["id"]
     error = panji.error("decide", case, "--target", "1=not-found", by="telegram", exit_code=3)
     assert error["reason"] == "TARGETS_MISMATCH"
-    assert "leave out the open targets 2" in error["violations"][0]["description"]
+    assert "2 is open and not decided here" in error["violations"][0]["description"]
 
 
 def test_answering_where_nothing_was_asked_is_an_error_here(panji: Any) -> None:

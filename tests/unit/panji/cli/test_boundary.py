@@ -45,6 +45,38 @@ def test_what_may_be_tried_again_says_so() -> None:
     assert describe(TransportError("nobody"))[1]["error"]["retryable"]
 
 
+REFUSAL = RefusedError(
+    Reason.MOVE_NOT_ALLOWED,
+    "no decision while the case is WITHDRAWN",
+    violations=[Violation("decision.targets", "1 is no open target of this case")],
+    metadata={"state": "WITHDRAWN", "legal": "correspondence by platform", "request_id": "request-7"},
+)
+
+
+def test_a_refusal_is_told_whole_with_the_id_that_the_operator_asks_for(
+    panji: Any, exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise REFUSAL
+
+    monkeypatch.setattr(exchange, "call", refuse)
+    assert panji.error("checkpoint", exit_code=3) == {
+        "reason": "MOVE_NOT_ALLOWED",
+        "message": "no decision while the case is WITHDRAWN",
+        "violations": [{"field": "decision.targets", "description": "1 is no open target of this case"}],
+        "retryable": False,
+        "metadata": {"state": "WITHDRAWN", "legal": "correspondence by platform"},
+        "request_id": "request-7",
+    }
+    assert panji("checkpoint").stderr.splitlines() == [
+        "error: no decision while the case is WITHDRAWN [MOVE_NOT_ALLOWED]",
+        "  decision.targets: 1 is no open target of this case",
+        "  state: WITHDRAWN",
+        "  legal: correspondence by platform",
+        "  request: request-7",
+    ]
+
+
 def test_violations_are_listed_and_not_repeated_in_the_message() -> None:
     error = InputError("The flag breaks its form", [Violation("flag.reasons", "is required")])
     record = describe(error)[1]["error"]

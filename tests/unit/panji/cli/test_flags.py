@@ -79,6 +79,33 @@ def test_the_same_command_with_the_same_id_sends_one_flag(panji: Any, exchange: 
     chosen = ("--id", "01890a5d-ac96-774b-bcce-b302099a8057")
     assert panji.submit(*chosen)["digest"] == panji.submit(*chosen)["digest"]
     assert exchange.size == 1
+    assert panji.submit("--id", "new")["id"] != panji.submit("--id", "new")["id"]
+    assert "no UUIDv7" in panji.error(*_flag(), "--id", "7", exit_code=2)["message"]
+
+
+def test_who_is_no_authority_is_told_so_and_sends_nothing(panji: Any, exchange: Any, tmp_path: Path) -> None:
+    file = tmp_path / "flags.jsonl"
+    file.write_text(json.dumps(RECORD))
+    for command in (_flag(), ("import", file, "--to", "telegram")):
+        error = panji.error(*command, by="telegram", exit_code=2)
+        assert error["message"] == "only authorities submit flags; this profile is of a platform, telegram"
+        error = panji.error(*command, by="operator", exit_code=2)
+        assert error["message"] == "only authorities submit flags; this profile is of the operator, operator"
+    assert exchange.size == 0
+    assert panji.records("outbox", by="telegram") == []
+
+
+def test_a_sub_category_that_is_none_is_told_those_of_its_category(panji: Any) -> None:
+    named = ("--category", "terrorism", "--sub-category", "terrorism-plain")
+    (violation,) = panji.error(*_flag(), *named, exit_code=2)["violations"]
+    assert violation["field"] == "flag.sub_category"
+    assert violation["description"].startswith("is no sub-category of TERRORISM, which has TERRORISM_INCITES, ")
+
+
+def test_an_id_of_no_case_is_refused_here(panji: Any, exchange: Any) -> None:
+    exchange.call = None  # nothing is asked
+    for command in (("case", "show"), ("withdraw", "--reasons", "x"), ("acknowledge",), ("decide", "--all", "removed")):
+        assert "no UUIDv7" in panji.error(*command, "CASE-7", exit_code=2)["message"]
 
 
 def test_what_got_no_answer_waits_in_the_outbox_and_is_sent_from_there(panji: Any, exchange: Any) -> None:

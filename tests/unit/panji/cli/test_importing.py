@@ -104,6 +104,24 @@ def test_killed_around_the_journal_it_goes_on_and_doubles_nothing(
     assert exchange.size == 7
 
 
+def test_interrupted_it_says_how_far_it_got_and_goes_on_later(panji: Any, exchange: Any, file: Path) -> None:
+    accept = exchange.accept
+
+    def interrupted(data: bytes) -> Any:
+        if exchange.size == 5:
+            raise KeyboardInterrupt
+        return accept(data)
+
+    exchange.accept = interrupted
+    result = panji("import", file, "--to", "telegram", "--batch", 2)
+    assert result.exit_code == 130
+    assert "interrupted after 4 of 7 rows; the same command goes on, and sends nothing twice" in result.stderr
+    assert "accepted" in result.stdout
+    exchange.accept = accept
+    assert statuses(panji.records("import", file, "--to", "telegram")) == ["already_sent"] * 4 + ["accepted"] * 3
+    assert exchange.size == 7
+
+
 def test_without_an_answer_it_stops_and_goes_on_later(panji: Any, exchange: Any, file: Path) -> None:
     exchange.silent_after = 3
     assert panji("import", file, "--to", "telegram", "--batch", 3, "--json").exit_code == 5

@@ -35,7 +35,7 @@ def here(tiles: Path) -> tuple[Any, ...]:
 
 def test_head_shows_the_signed_note_to_keep(panji: Any, here: tuple[Any, ...], tmp_path: Path) -> None:
     (record,) = panji.records("log", "head", *here, by="")
-    assert (record["origin"], record["size"], record["root"]) == (ORIGIN, SIZE, head(entries(SIZE)).root.hex())
+    assert (record["origin"], record["size"], record["root"]) == (ORIGIN, SIZE, head(entries(SIZE)).root_text)
     assert record["checkpoint"] == signed(entries(SIZE))
     assert panji("log", "head", *here, by="").stdout == signed(entries(SIZE))
     panji.records("log", "head", *here, "--out", tmp_path / "head", by="")
@@ -46,7 +46,7 @@ def test_head_shows_the_signed_note_to_keep(panji: Any, here: tuple[Any, ...], t
 @pytest.mark.parametrize("index", [0, 300, SIZE - 1])
 def test_prove_gives_a_tlog_proof_that_verifies(panji: Any, here: tuple[Any, ...], index: int, tmp_path: Path) -> None:
     (record,) = panji.records("log", "prove", index, *here, by="")
-    proof = [bytes.fromhex(one) for one in record["proof"]]
+    proof = [base64.b64decode(one) for one in record["proof"]]
     leaf = merkle.leaf_hash(an_entry(index))
     merkle.verify_inclusion(leaf, index, SIZE, proof, head(entries(SIZE)).root)
     assert record["kind"] == "flag"
@@ -77,7 +77,7 @@ def test_consistency_proves_growth_between_any_sizes(
     (record,) = panji.records("log", "consistency", old, *([new] if new else []), *here, by="")
     size = int(new or SIZE)
     assert (record["old_size"], record["new_size"]) == (old, size)
-    proof = [bytes.fromhex(one) for one in record["proof"]]
+    proof = [base64.b64decode(one) for one in record["proof"]]
     older, newer = head(entries(SIZE), old), head(entries(SIZE), size)
     merkle.verify_consistency(old, size, proof, older.root, newer.root)
     assert (
@@ -212,7 +212,9 @@ def test_a_database_is_audited_by_the_server_in_this_process(panji: Any, monkeyp
     assert ran == [[*server, "--config", "x.toml", *since, *KEY, "--json"]]
     panji.error("log", "verify", "--config", "x.toml", "--tiles", ".", by="", exit_code=2)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert "pip install panji-server" in panji.error("log", "verify", "--config", "x", by="", exit_code=6)["message"]
+    assert (
+        "pip install ./client ./server" in panji.error("log", "verify", "--config", "x", by="", exit_code=6)["message"]
+    )
 
 
 def test_a_database_is_rebuilt_by_the_server_in_this_process(panji: Any, monkeypatch: pytest.MonkeyPatch) -> None:

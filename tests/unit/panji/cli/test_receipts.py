@@ -61,8 +61,22 @@ def test_what_is_no_receipt_no_key_or_no_file_is_invalid_input(
     assert "cannot be read" in panji.error("receipt", "verify", tmp_path / "none", exit_code=2)["message"]
 
 
-def test_without_a_profile_or_a_key_the_configuration_is_missing(panji: Any, exported: dict[str, Any]) -> None:
-    assert panji.error("receipt", "verify", exported["receipt"], by="", exit_code=6)["reason"] == "CONFIG_INVALID"
+def test_without_a_profile_or_a_key_it_is_said_that_the_key_is_enough(panji: Any, made: Any, exported: Any) -> None:
+    error = panji.error("receipt", "verify", exported["receipt"], by="", exit_code=6)
+    assert error["reason"] == "CONFIG_INVALID"
+    assert "--log-key (or PANJI_VERIFIER_KEY) is enough" in error["message"]
+    key = {"PANJI_VERIFIER_KEY": made.log_key}
+    assert panji.records("receipt", "verify", exported["receipt"], by="", env=key)[0]["verified"]
+
+
+def test_the_receipt_is_looked_at_first_and_an_envelope_in_its_place_is_told(
+    panji: Any, exported: dict[str, Any], tmp_path: Path
+) -> None:
+    missing = tmp_path / "none.receipt"
+    error = panji.error("receipt", "verify", missing, by="", exit_code=2)
+    assert error["message"].startswith(f"{missing} cannot be read")
+    error = panji.error("receipt", "verify", exported["envelope"], by="", exit_code=2)
+    assert error["message"] == f"{exported['envelope']} is an envelope: give the .receipt beside it"
 
 
 def test_one_statement_of_a_case_is_exported_by_its_own_id(panji: Any, tmp_path: Path) -> None:
@@ -73,7 +87,7 @@ def test_one_statement_of_a_case_is_exported_by_its_own_id(panji: Any, tmp_path:
     assert len(panji.records("receipt", "export", case, "--out", tmp_path)) == 2
     unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert panji.error("receipt", "export", unknown, exit_code=3)["reason"] == "CASE_NOT_FOUND"
-    assert panji.error("receipt", "export", "no id", exit_code=3)["reason"] == "CASE_NOT_FOUND"
+    assert "no UUIDv7" in panji.error("receipt", "export", "no id", exit_code=2)["message"]
 
 
 def test_the_export_of_an_exchange_that_fails_otherwise_fails_with_that(
@@ -85,14 +99,15 @@ def test_the_export_of_an_exchange_that_fails_otherwise_fails_with_that(
         raise RefusedError(Reason.PARTICIPANT_UNKNOWN, "suspended")
 
     monkeypatch.setattr(exchange, "call", refuse)
-    assert panji.error("receipt", "export", "x", exit_code=3)["reason"] == "PARTICIPANT_UNKNOWN"
+    unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
+    assert panji.error("receipt", "export", unknown, exit_code=3)["reason"] == "PARTICIPANT_UNKNOWN"
 
 
 def test_the_checkpoint_is_shown(panji: Any, made: Any) -> None:
     panji.submit()
     (record,) = panji.records("checkpoint")
     assert (record["origin"], record["size"]) == (made.origin, 1)
-    assert panji("checkpoint").stdout.splitlines()[:2] == [made.origin, "1"]
+    assert panji("checkpoint").stdout.splitlines() == [made.origin, "1", record["root"]]
 
 
 def test_the_checkpoint_is_shown_with_those_who_cosigned_it(panji: Any, made: Any, exchange: Any) -> None:

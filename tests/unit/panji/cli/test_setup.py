@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
+from panji import __version__
 from panji.cli import app
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["init", str(tmp_path)]).exit_code == 2
 
 
+@pytest.mark.parametrize("listen", ["nonsense", "localhost:", ":7443", "localhost:0", "localhost:65536", "a b:1"])
+def test_init_refuses_what_is_no_address(tmp_path: Path, listen: str) -> None:
+    result = CliRunner().invoke(app, ["init", str(tmp_path / "made"), "--listen", listen, "--json"])
+    assert result.exit_code == 2
+    assert json.loads(result.stderr)["error"]["violations"] == [{"field": "listen", "description": "is not host:port"}]
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_version_is_shown() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"panji {__version__}\n")
+
+
 def test_serve_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "exchange.toml"
     config.write_text("")
@@ -40,10 +54,10 @@ def test_serve_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setattr("os.execv", lambda path, arguments: ran.append([path, *arguments]))
     assert CliRunner().invoke(app, ["serve", "--config", str(config)]).exit_code == 0
-    assert ran == [[sys.executable, sys.executable, "-m", "panji_server", "--config", str(config)]]
+    assert ran == [[sys.executable, sys.executable, "-m", "panji_server", "--config", str(config), "--announce"]]
 
 
-@pytest.mark.parametrize(("installed", "said"), [(None, "pip install panji-server"), (object(), "is no file")])
+@pytest.mark.parametrize(("installed", "said"), [(None, "pip install ./client ./server"), (object(), "is no file")])
 def test_serve_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: object, said: str
 ) -> None:

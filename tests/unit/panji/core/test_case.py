@@ -291,6 +291,24 @@ def test_an_answered_question_leads_back_to_where_the_case_was(before: CaseState
     assert (answered.state, answered.open_question) == (after, b"")
 
 
+@pytest.mark.parametrize("level", [RECEIVED, UNDER_REVIEW])
+def test_what_may_be_acknowledged_is_what_is_taken(level: AcknowledgementLevel) -> None:
+    for state in set(STATES):
+        case = a_case_in(state)
+        try:
+            apply(case, an_acknowledgement(level))
+        except RefusedError:
+            assert not case.may_acknowledge(level)
+        else:
+            assert case.may_acknowledge(level)
+
+
+def test_open_targets_are_those_that_nobody_decided_or_took_back() -> None:
+    case = apply(a_case(targets=3), a_withdrawal(2))
+    assert case.open_targets == (1, 3)
+    assert apply(case, a_decision(1, 3)).open_targets == ()
+
+
 def test_a_platform_that_asked_does_not_acknowledge_receipt_afterwards() -> None:
     answered = apply(apply(a_case(), a_clarification_request()), a_clarification_answer())
     assert refused(answered, an_acknowledgement(RECEIVED)).reason is Reason.MOVE_NOT_ALLOWED
@@ -303,7 +321,7 @@ def test_a_question_is_about_targets_that_the_flag_has() -> None:
     refusal = refused(case, a_clarification_request(a_question(1), a_question(2, 4)))
     assert refusal.reason is Reason.TARGETS_MISMATCH
     assert [(one.field, one.description) for one in refusal.violations] == [
-        ("clarification_request.questions", "name what is no target here, or none any more: 4")
+        ("clarification_request.questions", "4 is no target of this case")
     ]
 
 
@@ -338,10 +356,10 @@ def test_each_target_keeps_its_own_outcome_in_the_order_of_the_flag() -> None:
 @pytest.mark.parametrize(
     ("named", "complaints"),
     [
-        ([1], ["leave out the open targets 3"]),
-        ([1, 2, 3], ["name what is no target here, or none any more: 2"]),
-        ([1, 3, 4], ["name what is no target here, or none any more: 4"]),
-        ([2, 4], ["leave out the open targets 1, 3", "name what is no target here, or none any more: 2, 4"]),
+        ([1], ["3 is open and not decided here"]),
+        ([1, 2, 3], ["2 is no open target of this case"]),
+        ([1, 3, 4], ["4 is no open target of this case"]),
+        ([2, 4], ["1, 3 are open and not decided here", "2, 4 are no open target of this case"]),
     ],
     ids=["leaves one out", "names a withdrawn one", "names one that is not there", "all of it"],
 )
@@ -355,9 +373,9 @@ def test_a_decision_is_on_all_open_targets_and_on_nothing_else(named: list[int],
 def test_of_many_targets_left_out_a_refusal_names_the_first_twenty() -> None:
     refusal = refused(a_case(targets=1000), a_decision(1))
     (violation,) = refusal.violations
-    assert violation.description.endswith("20, 21 and 979 more")
+    assert violation.description.endswith("20, 21 and 979 more are open and not decided here")
     (violation,) = refused(a_case(targets=21), a_decision(1)).violations
-    assert violation.description.endswith("20, 21")
+    assert violation.description.endswith("20, 21 are open and not decided here")
 
 
 # Withdrawing
@@ -389,7 +407,7 @@ def test_only_open_targets_can_be_withdrawn(positions: tuple[int, ...]) -> None:
     assert refusal.reason is Reason.TARGETS_MISMATCH
     (violation,) = refusal.violations  # that others are left out is no fault of a withdrawal
     assert violation.field == "withdrawal.targets"
-    assert violation.description.startswith("name what is no target here, or none any more")
+    assert violation.description.endswith("no open target of this case")
 
 
 def test_correspondence_changes_nothing_but_the_time() -> None:

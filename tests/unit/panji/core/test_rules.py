@@ -457,14 +457,15 @@ def test_all_actions_may_be_asked_but_none_twice() -> None:
 @pytest.mark.parametrize("category", [category for category in Category if category])
 def test_a_category_with_sub_categories_needs_one_and_it_must_be_its_own(category: Category) -> None:
     own = [sub for sub in SubCategory if sub // 100 == category]
+    listed = ", ".join(sub.name for sub in own)
     foreign = next(sub for sub in SubCategory if sub and sub // 100 != category)
     assert bool(own) == (category in CATEGORIES_WITH_SUB_CATEGORIES)
     without = wrong_in(a_flag(category=category, sub_category=SubCategory.UNSPECIFIED))
-    assert without == ({"flag.sub_category": "is required for this category"} if own else {})
+    assert without == ({"flag.sub_category": f"is required for this category: {listed}"} if own else {})
     for sub in own:
         assert wrong_in(a_flag(category=category, sub_category=sub)) == {}
     another = wrong_in(a_flag(category=category, sub_category=foreign))
-    assert another == {"flag.sub_category": "belongs to another category"}
+    assert another == {"flag.sub_category": f"belongs to another category; this one has {listed or 'none'}"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TargetKind if kind])
