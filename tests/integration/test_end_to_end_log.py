@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from support.exchange import CONTENT, Running, World
+from support.programs import panji
 from support.statements import a_flag
 from support.web import Site, serving_site
 from tlog_scales.backend import make_backend
@@ -97,13 +96,6 @@ def files(url: str, head: Checkpoint, log: NoteVerifier, tmp_path_factory: pytes
     found = {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     assert found.keys() == {CHECKPOINT, *(tile.path for tile in top_down(head.size))}
     return found
-
-
-def panji(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    """The command line, in a process of its own."""
-    run = "import sys; from panji.cli import main; sys.argv = ['panji', *sys.argv[1:]]; main()"
-    command = [sys.executable, "-c", run, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 # Our own tools.

@@ -47,6 +47,7 @@ from panji.session import Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Rpc, Step, Steps, Turn
 from panji.tls import channel_credentials, channel_options
 from panji.v1 import (
+    administration_service_pb2_grpc,
     case_pb2_grpc,
     directory_service_pb2_grpc,
     feed_service_pb2_grpc,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
     from panji.core.tiles import Tile
     from panji.core.vocabulary import CaseState, Category
+    from panji.erasing import CaseOutline
     from panji.errors import LogForkError
     from panji.profile import Profile
     from panji.witnesses import Witnessed
@@ -264,7 +266,8 @@ class Client:
         """Yields the statements addressed to us, in order, without gaps, each at least once.
 
         The stored cursor moves past a statement when the next one is asked for: a crash while one is handled delivers
-        it again. Nothing is ever skipped; what does not verify is raised.
+        it again. Nothing is ever skipped; what does not verify is raised. Statements whose content was erased by law
+        are verified as such and passed over: there is nothing left to hand over but their places.
 
         Args:
             after: Begin after this sequence and leave the stored cursor alone; None: begin at the stored cursor.
@@ -279,7 +282,8 @@ class Client:
             try:
                 while (frame := _next_frame(call)) is not None:
                     for verified in self._run(feed.receive(frame)):
-                        yield verified
+                        if isinstance(verified, Verified):
+                            yield verified
                         self._run(feed.handled(verified))
             except (TransportError, RefusedError) as error:
                 problem = error
@@ -382,6 +386,20 @@ class Client:
             with_content: Otherwise what both sides said is left out, and only its proof is in the bundle.
         """
         return self._run(self._operations.evidence(case_id, with_content=with_content))
+
+    # The operator's.
+
+    def describe_case(self, case_id: str) -> CaseOutline:
+        """Returns what the operator may know of a case: who, when, how many statements. Not verified."""
+        return self._run(self._operations.describe_case(case_id))
+
+    def erase(self, statements: Sequence[Signed]) -> list[Verified]:
+        """Erases the content of a case, for good.
+
+        Args:
+            statements: What :func:`panji.erasing.erasures` made and two persons have signed. Safe to repeat.
+        """
+        return self._run(self._operations.erase(statements))
 
     # Carrying out.
 
@@ -594,7 +612,8 @@ class AsyncClient:
             try:
                 while (frame := await self._next_frame(call)) is not None:
                     for verified in await self._run(feed.receive(frame)):
-                        yield verified
+                        if isinstance(verified, Verified):
+                            yield verified
                         await self._run(feed.handled(verified))
             except (TransportError, RefusedError) as error:
                 problem = error
@@ -682,6 +701,16 @@ class AsyncClient:
         """As :meth:`Client.evidence`."""
         return await self._run(self._operations.evidence(case_id, with_content=with_content))
 
+    # The operator's.
+
+    async def describe_case(self, case_id: str) -> CaseOutline:
+        """As :meth:`Client.describe_case`."""
+        return await self._run(self._operations.describe_case(case_id))
+
+    async def erase(self, statements: Sequence[Signed]) -> list[Verified]:
+        """As :meth:`Client.erase`."""
+        return await self._run(self._operations.erase(statements))
+
     # Carrying out.
 
     async def _run(self, steps: Steps[_T]) -> _T:
@@ -746,6 +775,7 @@ def _methods(channel: Any) -> dict[str, Any]:
         case_pb2_grpc.CaseServiceStub(channel),
         feed_service_pb2_grpc.FeedServiceStub(channel),
         directory_service_pb2_grpc.DirectoryServiceStub(channel),
+        administration_service_pb2_grpc.AdministrationServiceStub(channel),
         log_service_pb2_grpc.LogServiceStub(channel),
     )
     return {name: method for stub in stubs for name, method in vars(stub).items()}

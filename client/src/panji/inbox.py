@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from panji.core import envelope as dsse
 from panji.errors import DeliveryError
+from panji.trust import Erased, Verified
 from panji.wire.receipts import encode_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from panji.session import Verified
     from panji.store import Store
 
 
@@ -39,31 +40,26 @@ class Inbox:
             row = connection.execute("SELECT log_index FROM inbox WHERE sequence = ?", (sequence,)).fetchone()
         return Cursor(sequence, row[0]) if row else Cursor(sequence)
 
-    def keep(self, delivered: Iterable[Verified]) -> None:
+    def keep(self, delivered: Iterable[Verified | Erased]) -> None:
         """Keeps verified statements, all in one commit. What is here already stays as it is.
+
+        Of one whose content was erased before we had it, the place is kept. What we had stays ours to delete.
 
         Raises:
             DeliveryError: Another statement was delivered under the same sequence before: the exchange has rewritten
                 our feed.
         """
         with self._store.transaction() as connection:
-            for verified in delivered:
-                statement, receipt = verified.statement, verified.receipt
+            for one in delivered:
+                receipt = one.receipt
                 added = connection.execute(
                     "INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
-                    (
-                        receipt.sequence,
-                        statement.id,
-                        statement.case,
-                        statement.kind.value,
-                        verified.envelope,
-                        encode_receipt(receipt),
-                        receipt.index,
-                    ),
+                    (receipt.sequence, *_what_was_said(one), encode_receipt(receipt), receipt.index),
                 ).rowcount
                 if not added:
                     row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (receipt.sequence,))
-                    if row.fetchone()[0] != verified.envelope:
+                    (before,) = row.fetchone()
+                    if before and dsse.digest(before) != receipt.digest:
                         raise DeliveryError(f"the feed had another statement at sequence {receipt.sequence} before")
 
     def advance(self, sequence: int) -> None:
@@ -78,7 +74,8 @@ class Inbox:
     def received(self, case_id: str) -> list[bytes]:
         """Returns the envelopes of a case that were delivered to us."""
         with self._store.transaction() as connection:
-            rows = connection.execute("SELECT envelope FROM inbox WHERE case_id = ?", (case_id,)).fetchall()
+            query = "SELECT envelope FROM inbox WHERE case_id = ? AND envelope != x''"
+            rows = connection.execute(query, (case_id,)).fetchall()
         return [row[0] for row in rows]
 
     def require_same(self, statements: Iterable[Verified]) -> None:
@@ -91,8 +88,14 @@ class Inbox:
             for one in statements:
                 place = one.receipt.sequence
                 row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (place,)).fetchone()
-                if row and row[0] != one.envelope:
+                if row and row[0] not in {b"", one.envelope}:
                     raise DeliveryError(
                         f"statement {one.statement.id} is at sequence {place} of our feed by its receipt, and the feed"
                         " had another one there"
                     )
+
+
+def _what_was_said(one: Verified | Erased) -> tuple[str, str, str, bytes]:
+    if isinstance(one, Verified):
+        return one.statement.id, one.statement.case, one.statement.kind.value, one.envelope
+    return "", one.erasure.statement.case, one.receipt.kind, b""

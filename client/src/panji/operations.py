@@ -24,6 +24,7 @@ from panji.core.envelope import digest
 from panji.core.keys import PrivateKeySigner
 from panji.core.tiles import ENTRIES
 from panji.core.vocabulary import CaseState, Category, Kind, Role
+from panji.erasing import CaseOutline
 from panji.errors import (
     ConfigError,
     InputError,
@@ -40,10 +41,11 @@ from panji.forks import Forks
 from panji.heads import Heads
 from panji.inbox import Cursor, Inbox
 from panji.outbox import Outbox
-from panji.session import Session, Signed, Verified, VerifiedCase
+from panji.session import Erased, Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Pause, Rpc, Steps
 from panji.store import Store
 from panji.v1 import (
+    administration_service_pb2,
     case_pb2,
     directory_service_pb2,
     feed_service_pb2,
@@ -345,16 +347,18 @@ class Operations:
         return Feed(self, cursor, moves_cursor=after is None)
 
     @_of_one_log
-    def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified]]:
+    def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified | Erased]]:
         """Verifies a run of statements that follows on a cursor, and stores it."""
         yield from self._refresh()
-        verified: list[Verified] = []
+        verified: list[Verified | Erased] = []
         for delivery in frame.deliveries:
             one = self.session.verify_next(cursor.sequence, delivery, above=cursor.index)
             cursor = Cursor(one.receipt.sequence, one.receipt.index)
             verified.append(one)
         if verified:
-            yield from self._heads.link((one.receipt.checkpoint for one in verified), durable=False)
+            erasures = [one.erasure for one in verified if isinstance(one, Erased)]
+            heads = (one.receipt.checkpoint for one in (*verified, *erasures))
+            yield from self._heads.link(heads, durable=False)
             yield Disk(lambda: self._inbox.keep(verified))
         return verified
 
@@ -501,6 +505,28 @@ class Operations:
         yield from self._heads.link([record.receipt.checkpoint])
         return record
 
+    # The operator's.
+
+    @_of_one_log
+    def describe_case(self, case_id: str) -> Steps[CaseOutline]:
+        """Fetches what the operator may know of a case."""
+        request = administration_service_pb2.DescribeCaseRequest(case_id=case_id)
+        return CaseOutline.of(case_id, (yield from self._call(Rpc("DescribeCase", request))))
+
+    @_of_one_log
+    def erase(self, statements: Sequence[Signed]) -> Steps[list[Verified]]:
+        """Submits an erasure. It has no place in the outbox: the file that two persons have signed is its own."""
+        request = administration_service_pb2.EraseCaseRequest(envelopes=[one.envelope for one in statements])
+        response = yield from self._call(Rpc("EraseCase", request))
+        if len(response.receipts) != len(statements):
+            raise VerificationError(f"{len(response.receipts)} receipts came for {len(statements)} envelopes")
+        pairs = zip(statements, response.receipts, strict=True)
+        verified = [self.session.accept(signed, receipt) for signed, receipt in pairs]
+        yield from self._heads.link(one.receipt.checkpoint for one in verified)
+        return verified
+
+    # Evidence.
+
     @_of_one_log
     def evidence(self, case_id: str, *, with_content: bool) -> Steps[bytes]:
         """Fetches what proves a case, and makes a bundle of it."""
@@ -597,13 +623,13 @@ class Feed:
         """Returns the request that goes on where we stand."""
         return feed_service_pb2.WatchRequest(after_sequence=self._cursor.sequence, stop_at_end=not follow)
 
-    def receive(self, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified]]:
+    def receive(self, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified | Erased]]:
         """Verifies and stores what came."""
         verified = yield from self._operations.received(self._cursor, frame)
         self._failures = 0
         return verified
 
-    def handled(self, verified: Verified) -> Steps[None]:
+    def handled(self, verified: Verified | Erased) -> Steps[None]:
         """Moves past a statement: whoever reads the feed has asked for the next one."""
         self._cursor = Cursor(verified.receipt.sequence, verified.receipt.index)
         if self._moves_cursor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,16 @@ from panji.core.checkpoint import open_checkpoint
 from panji.core.identifier import new_id
 from panji.core.statements import Statement
 from panji.core.vocabulary import Kind
-from panji.errors import DeliveryError, ForkKind, LogForkError, MalformedError, ReceiptError, VerificationError
-from panji.trust import Trust, Verified, VerifiedCase, follow, must_fit
+from panji.errors import (
+    DeliveryError,
+    ForkKind,
+    InputError,
+    LogForkError,
+    MalformedError,
+    ReceiptError,
+    VerificationError,
+)
+from panji.trust import Erased, Trust, Verified, VerifiedCase, follow, must_fit
 from panji.wire.cases import case_to_message
 from panji.wire.envelopes import encode_envelope, parse_envelope
 from panji.wire.receipts import receipt_from_message
@@ -42,7 +50,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Body
     from panji.v1 import case_pb2, receipt_pb2
 
-__all__ = ["Session", "Signed", "Verified", "VerifiedCase", "read_receipt"]
+__all__ = ["Erased", "Session", "Signed", "Verified", "VerifiedCase", "read_receipt"]
 
 _HEADS = 4096
 """Sizes of the log whose head is remembered, in order to notice a second root of one size."""
@@ -160,6 +168,24 @@ class Session:
             id=id,
         )
 
+    def cosign(self, envelope: bytes) -> Signed:
+        """Adds our signatures to a statement of our organisation that others of it have signed.
+
+        Raises:
+            InputError: The bytes are no statement of ours for this exchange, or our keys have signed it already.
+        """
+        signed = self.restore(envelope)
+        if (signed.statement.sender, signed.statement.exchange) != (self.organisation, self.exchange):
+            raise InputError("the statement is not one of our organisation for this exchange")
+        earlier = parse_envelope(envelope)
+        there = {signature.keyid for signature in earlier.signatures}
+        signers = [signer for signer in self._signers if signer.public_key.keyid not in there]
+        if not signers:
+            raise InputError("our keys have signed this already: another person's is needed")
+        added = dsse.sign(earlier.payload, signers).signatures
+        data = encode_envelope(replace(earlier, signatures=(*earlier.signatures, *added)))
+        return Signed(signed.statement, data, dsse.digest(data))
+
     def restore(self, envelope: bytes) -> Signed:
         """Returns a statement of ours from the bytes that we have kept.
 
@@ -222,8 +248,22 @@ class Session:
             raise DeliveryError("the statement is between others")
         return verified
 
-    def verify_next(self, after: int, delivery: receipt_pb2.Delivery, *, above: int = -1) -> Verified:
-        """Verifies the next statement of our feed.
+    def verify_erased(self, delivery: receipt_pb2.Delivery) -> Erased:
+        """Verifies the place of a statement whose content was erased.
+
+        Raises:
+            VerificationError: As :meth:`verify_delivery`.
+        """
+        receipt = read_receipt(delivery.receipt)
+        checkpoint = self.open_checkpoint(receipt.checkpoint)
+        erasure = self._proven(delivery.erasure)
+        erased = self._trust.erased(receipt, delivery.commitment, checkpoint, erasure)
+        if self.organisation != receipt.recipient:
+            raise DeliveryError("the statement is between others")
+        return erased
+
+    def verify_next(self, after: int, delivery: receipt_pb2.Delivery, *, above: int = -1) -> Verified | Erased:
+        """Verifies the next statement of our feed, or its place where the content was erased.
 
         Args:
             after: The sequence of the statement before.
@@ -233,7 +273,7 @@ class Session:
         Raises:
             VerificationError: As :meth:`verify_delivery`.
         """
-        verified = self.verify_delivery(delivery)
+        verified = self.verify_delivery(delivery) if delivery.envelope else self.verify_erased(delivery)
         # 8 Without a gap: the sequence is part of the log entry. Stops leaving a statement out, and sending one twice.
         if verified.receipt.sequence != after + 1:
             raise DeliveryError(

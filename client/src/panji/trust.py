@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
+from panji.core import merkle
 from panji.core import receipt as receipts
 from panji.core.case import apply, open_case
+from panji.core.entry import Entry
 from panji.core.envelope import PAYLOAD_TYPE
-from panji.core.statements import Flag
+from panji.core.statements import Erasure, Flag
 from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Role
 from panji.errors import (
     DeliveryError,
@@ -54,6 +56,16 @@ class Verified:
     receipt: Receipt
     signers: tuple[str, ...]
     """Key ids of the sender's keys that signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The place of a statement whose content a law had erased: proven to be in the log, and its end to be on record."""
+
+    receipt: Receipt
+    """Without its salt."""
+    erasure: Verified
+    """The operator's statement, by two persons, that names its digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,36 @@ class Trust:
         # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
         must_fit(receipt, statement)
         return Verified(statement, data, digest, receipt, signers)
+
+    def erased(self, receipt: Receipt, commitment: bytes, checkpoint: Checkpoint, erasure: Verified) -> Erased:
+        """Verifies the place of a statement whose content was erased.
+
+        That the entry at this place was of this very digest, recipient and sequence could be shown with the salt only,
+        which is gone: for that the two persons who signed the erasure are trusted.
+
+        Args:
+            receipt: What is left of it, without its salt.
+            commitment: Of its log entry.
+            checkpoint: What the receipt's checkpoint opens to, by the log's key.
+            erasure: A verified statement.
+
+        Raises:
+            VerificationError: ReceiptError, ProofError or DeliveryError.
+        """
+        # 1 An entry of this kind and time stands in the log at this index. Stops erasures of what never was.
+        try:
+            leaf = merkle.leaf_hash(Entry(receipt.kind, receipt.received_at, commitment).encode())
+        except InputError as error:
+            raise ReceiptError(f"what is left of the receipt makes no entry: {error}") from error
+        merkle.verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
+        # 2 Two persons have signed that this statement is erased, and the log has it. Stops an exchange from leaving
+        #   out what it would rather not deliver.
+        if not isinstance(erasure.statement.body, Erasure) or receipt.digest not in erasure.statement.body.digests:
+            raise DeliveryError("the content is missing, and no erasure names its digest")
+        # 3 After it was said. Stops an old erasure from standing for what came later.
+        if erasure.receipt.index <= receipt.index:
+            raise DeliveryError("the content is missing, and the erasure is older than it")
+        return Erased(receipt, erasure)
 
     def _signers(self, statement: Statement, signed_by: Sequence[PublicKey], at: datetime) -> tuple[str, ...]:
         sender = self.directory.organisation(statement.sender)

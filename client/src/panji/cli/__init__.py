@@ -10,6 +10,7 @@ from panji import __version__
 from panji.cli.answers import add_to as add_answers
 from panji.cli.boundary import EXIT_CODES, CommandLine
 from panji.cli.cases import add_to as add_cases
+from panji.cli.erasing import add_to as add_erasing
 from panji.cli.evidence import add_to as add_evidence
 from panji.cli.flags import add_to as add_flags
 from panji.cli.forks import add_to as add_forks
@@ -58,6 +59,7 @@ for add_to in (
     add_evidence,
     add_log,
     add_forks,
+    add_erasing,
 ):
     add_to(app)
 

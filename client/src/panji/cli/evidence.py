@@ -20,7 +20,7 @@ from panji.operations import read_directory
 SUFFIX = ".evidence.zip"
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
-LogKeyOption = Annotated[str, typer.Option(envvar="PANJI_LOG_KEY", help="The log's verifier key. [the profile's]")]
+LogKeyOption = Annotated[str, typer.Option(envvar="PANJI_VERIFIER_KEY", help="The log's verifier key. [the profile's]")]
 DirectoryOption = Annotated[
     Path | None,
     typer.Option(help="A directory.toml of your own. [the profile's; else as the operator recorded it in the log]"),
