@@ -69,6 +69,10 @@ class Flags:
         self._old = self._statement.id.encode()
         self._received_at = datetime.now(UTC)
 
+    def not_before(self, instant: datetime) -> None:
+        """The next ones are received after that."""
+        self._received_at = max(self._received_at, instant)
+
     def next(self) -> Admitted:
         """One more, admitted."""
         self._received_at += timedelta(microseconds=500)

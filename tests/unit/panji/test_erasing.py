@@ -1,0 +1,232 @@
+"""Erasing: what two persons sign, the file between them, and the places that are left."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.evidence import OPERATOR, Stage
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, an_acknowledgement, an_id
+
+from panji import erasing
+from panji.core.checkpoint import open_checkpoint
+from panji.core.statements import Erasure, LegalBasis
+from panji.core.vocabulary import CaseState
+from panji.erasing import CaseOutline, StatementOutline
+from panji.errors import DeliveryError, InputError, ProofError, ReceiptError, VerificationError
+from panji.session import Session
+from panji.trust import Erased, Trust
+from panji.v1 import administration_service_pb2 as administration
+from panji.wire.envelopes import parse_envelope
+
+if TYPE_CHECKING:
+    from panji.session import Signed
+    from panji.trust import Verified
+
+BASIS = LegalBasis(jurisdiction="ID", law="UU 27/2022", article="43")
+CASE = an_id(1)
+FIRST, SECOND = bytes(range(32)), bytes(range(1, 33))
+
+
+def outline(**changes: Any) -> CaseOutline:
+    statements = (
+        StatementOutline(FIRST, "flag", MINISTRY, 1),
+        StatementOutline(SECOND, "acknowledgement", PLATFORM, 2),
+        StatementOutline(bytes(32), "deadline_missed", OPERATOR, 3),
+    )
+    fields = (CASE, MINISTRY, PLATFORM, False, CaseState.SUBMITTED, NOON, statements)
+    return replace(CaseOutline(*fields), **changes)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def person(stage: Stage, *numbers: int) -> Session:
+    """A person of the operator, with one key of its own."""
+    while len(stage.signers[OPERATOR]) <= max(numbers):
+        stage.signers[OPERATOR].append(type(stage.signers[OPERATOR][0]).generate())
+    return Session(OPERATOR, stage.key, stage.directory, [stage.signers[OPERATOR][number] for number in numbers])
+
+
+def prepared(session: Session, **changes: Any) -> list[Signed]:
+    return erasing.erasures(session, outline(**changes), BASIS, "A court has ordered it.", reference="17", now=NOON)
+
+
+# What is signed.
+
+
+def test_each_side_is_told_what_the_sides_have_said_and_nothing_of_the_exchanges(stage: Stage) -> None:
+    to_authority, to_platform = (one.statement for one in prepared(person(stage, 0)))
+    assert (to_authority.recipient, to_platform.recipient) == (MINISTRY, PLATFORM)
+    assert to_authority.body == to_platform.body
+    assert isinstance(to_authority.body, Erasure)
+    assert to_authority.body.digests == (FIRST, SECOND)
+    assert (to_authority.case_id, to_authority.in_reply_to, to_authority.test) == (CASE, FIRST, False)
+
+
+def test_a_drill_is_erased_by_a_drill(stage: Stage) -> None:
+    assert all(one.statement.test for one in prepared(person(stage, 0), test=True))
+
+
+def test_the_second_person_signs_the_very_bytes_that_the_first_has_signed(stage: Stage) -> None:
+    one, two = person(stage, 0), person(stage, 1)
+    for first in prepared(one):
+        both = two.cosign(first.envelope)
+        before, after = parse_envelope(first.envelope), parse_envelope(both.envelope)
+        assert after.payload == before.payload
+        assert after.signatures[:1] == before.signatures
+        assert len(after.signatures) == 2
+        assert both.statement == first.statement
+
+
+def test_nobody_signs_twice_and_nobody_signs_for_others(stage: Stage) -> None:
+    one = person(stage, 0)
+    first = prepared(one)[0].envelope
+    with pytest.raises(InputError, match="another person's is needed"):
+        one.cosign(first)
+    stranger = Session(PLATFORM, stage.key, stage.directory, stage.signers[PLATFORM])
+    with pytest.raises(InputError, match="not one of our organisation"):
+        stranger.cosign(first)
+
+
+# The file.
+
+
+def test_the_file_is_read_as_it_was_written_and_says_what_it_is_about(stage: Stage) -> None:
+    session = person(stage, 0)
+    statements = prepared(session)
+    text = erasing.to_file(statements)
+    assert erasing.from_file(text, session) == statements
+    document = json.loads(text)
+    assert (document["law"], document["statements_erased"]) == ("ID UU 27/2022 43", 2)
+
+
+def test_what_the_file_says_in_plain_text_counts_for_nothing(stage: Stage) -> None:
+    """Attack: another case, or milder words, shown to the second person than what is signed."""
+    session = person(stage, 0)
+    document = json.loads(erasing.to_file(prepared(session))) | {"case_id": an_id(9), "reasons": "Harmless."}
+    (read, _) = erasing.from_file(json.dumps(document), session)
+    assert read.statement.case_id == CASE
+
+
+def _with(stage: Stage, name: str) -> dict[str, Any]:
+    session = person(stage, 0)
+    document: dict[str, Any] = json.loads(erasing.to_file(prepared(session)))
+    one, two = document["envelopes"]
+    letter = stage.flag()
+    other = erasing.erasures(session, outline(id=an_id(5)), BASIS, "Another.", now=NOON)
+    envelopes = {
+        "one side twice": [one, one],
+        "one side only": [one],
+        "two cases": [one, base64.b64encode(other[1].envelope).decode()],
+        "no erasure": [base64.b64encode(letter.envelope).decode()] * 2,
+        "no statement": [one, base64.b64encode(b"\xff").decode()],
+        "no base64": [one, "?"],
+        "no list": 7,
+        "whole": [one, two],
+    }
+    return document | {"envelopes": envelopes[name]}
+
+
+@pytest.mark.parametrize(
+    "name", ["one side twice", "one side only", "two cases", "no erasure", "no statement", "no base64", "no list"]
+)
+def test_a_file_that_is_no_erasure_to_both_sides_is_refused(stage: Stage, name: str) -> None:
+    with pytest.raises(InputError):
+        erasing.from_file(json.dumps(_with(stage, name)), person(stage, 0))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "another"}', "[" * 100_000])
+def test_a_file_that_is_something_else_is_refused(stage: Stage, text: str) -> None:
+    with pytest.raises(InputError):
+        erasing.from_file(text, person(stage, 0))
+
+
+# The outline.
+
+
+def test_an_outline_is_read_and_one_that_is_none_is_refused() -> None:
+    response: Any = administration.DescribeCaseResponse
+    message = response(
+        authority=MINISTRY,
+        platform=PLATFORM,
+        state=1,
+        opened_at={"seconds": int(NOON.timestamp()), "nanos": NOON.microsecond * 1000},
+        statements=[{"digest": FIRST, "kind": "flag", "sender": MINISTRY, "index": 1}],
+    )
+    assert CaseOutline.of(CASE, message) == outline(statements=outline().statements[:1])
+    changes: list[dict[str, Any]] = [{"state": 99}, {"opened_at": {"seconds": 2**60}}]
+    for change in changes:
+        wrong = response()
+        wrong.CopyFrom(message)
+        wrong.MergeFrom(response(**change))
+        with pytest.raises(VerificationError, match="no outline"):
+            CaseOutline.of(CASE, wrong)
+    message.ClearField("statements")
+    with pytest.raises(VerificationError, match="no statements"):
+        CaseOutline.of(CASE, message)
+
+
+# The places that are left.
+
+
+def erased(stage: Stage) -> tuple[Verified, Verified]:
+    """A flag that was erased, and the erasure."""
+    flag = stage.flag()
+    body = Erasure(legal_basis=BASIS, reasons="So.", digests=(flag.digest,))
+    person(stage, 1)
+    return flag, stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=PLATFORM)
+
+
+def believed(stage: Stage, flag: Verified, erasure: Verified, **changes: Any) -> Erased:
+    fields = {"salt": b"", **{name: value for name, value in changes.items() if name != "commitment"}}
+    receipt = replace(flag.receipt, **fields)
+    commitment = changes.get("commitment", flag.receipt.entry.commitment)
+    checkpoint = open_checkpoint(receipt.checkpoint, stage.key)
+    return Trust(EXCHANGE, stage.directory).erased(receipt, commitment, checkpoint, erasure)
+
+
+def test_a_place_without_content_is_believed_with_an_erasure_that_names_it_only(stage: Stage) -> None:
+    flag, erasure = erased(stage)
+    found = believed(stage, flag, erasure)
+    assert (found.receipt.index, found.erasure) == (flag.receipt.index, erasure)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"commitment": bytes(32)}, ProofError, "does not lead to the root"),
+        ({"kind": "decision"}, ProofError, "does not lead to the root"),
+        ({"received_at": NOON + timedelta(days=9)}, ProofError, "does not lead to the root"),
+        ({"index": 7}, ProofError, "has no leaf 7"),
+        ({"commitment": b"short"}, ReceiptError, "makes no entry"),
+        ({"kind": "No Kind"}, ReceiptError, "makes no entry"),
+        ({"digest": bytes(32)}, DeliveryError, "no erasure names its digest"),
+    ],
+)
+def test_a_place_that_is_not_in_the_log_or_not_the_one_that_was_erased_is_refused(
+    stage: Stage, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    flag, erasure = erased(stage)
+    with pytest.raises(error, match=message):
+        believed(stage, flag, erasure, **changes)
+
+
+def test_another_statement_is_no_erasure(stage: Stage) -> None:
+    flag, _ = erased(stage)
+    with pytest.raises(DeliveryError, match="no erasure"):
+        believed(stage, flag, stage.reply(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY))
+
+
+def test_an_erasure_from_before_does_not_stand_for_what_came_later(stage: Stage) -> None:
+    """Attack: to leave a statement out by an erasure that was logged before it. The digest would have to be known."""
+    flag, erasure = erased(stage)
+    early = replace(erasure, receipt=replace(erasure.receipt, index=0))
+    with pytest.raises(DeliveryError, match="older"):
+        believed(stage, flag, early)
