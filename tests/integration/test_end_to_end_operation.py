@@ -35,6 +35,7 @@ from support.exchange import (
 )
 from support.statements import a_flag
 
+from panji.core.directory import KeyRecord, Threshold
 from panji.core.keys import Algorithm, PrivateKeySigner
 from panji.development import DevelopmentCA
 from panji.errors import Reason
@@ -293,13 +294,42 @@ def test_start_is_told_with_what_it_starts_from(own: Running) -> None:
 # The directory.
 
 
-def test_new_organisation_may_speak_as_soon_as_the_directory_says_so(own: Running) -> None:
+def test_new_participant_may_speak_as_soon_as_the_directory_says_so(own: Running) -> None:
     directory = own.world.directory
-    own.use(without(directory, "bssn"))
+    own.use(changed(directory, "bssn", participants=()))
     assert refused(own["bssn"], "GetCheckpoint").reason is Reason.PARTICIPANT_UNKNOWN
     event = own.use(directory)
     assert event["organisations"] == len(directory.organisations)
     own["bssn"].says(a_flag(), "telegram")
+
+
+def test_directory_that_takes_back_what_proofs_rest_on_is_rejected_and_nobody_starts_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Attack: what an organisation has said becomes unprovable, and it denies it."""
+    with running_exchange(tmp_path / "made", authorities=("kominfo", "bssn")) as exchange:
+        world = exchange.world
+        directory = world.directory
+        (record,) = directory.organisations["bssn"].keys
+        long_since = replace(record, valid_from=record.valid_from - timedelta(days=9))
+        second = KeyRecord(PrivateKeySigner.generate().public_key, record.valid_from)
+        exchange.use(changed(directory, "bssn", keys=(long_since, second)))
+        yesterday = replace(long_since, valid_until=datetime.now(UTC) - timedelta(days=1))
+        for worse, what in (
+            (without(directory, "bssn"), "organisation bssn: may not go"),
+            (changed(directory, "bssn", keys=(long_since,)), "may not go: end it"),
+            (changed(directory, "bssn", keys=(yesterday, second)), "valid_until: may not lie in the past"),
+            (changed(directory, "bssn", keys=(long_since, second), threshold=2), "threshold: may rise from a time"),
+        ):
+            assert what in exchange.use(directory_toml(worse))["error"]
+            exchange["bssn"].says(a_flag(), "telegram")
+        exchange.kill()
+        assert main(["--config", str(world.made.config), "--check"]) == 78
+        assert "configuration: directory: takes back" in capsys.readouterr().err
+        later = (Threshold(2, datetime.now(UTC) + timedelta(days=1)),)
+        ends = changed(directory, "bssn", keys=(long_since, second), thresholds=later, suspended=True)
+        world.write_directory(directory_toml(ends))
+        assert main(["--config", str(world.made.config), "--check"]) == 0
 
 
 def test_grant_that_is_taken_back_is_gone_for_calls_to_come(own: Running) -> None:

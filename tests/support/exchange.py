@@ -29,7 +29,7 @@ from google.rpc import error_details_pb2, status_pb2
 from panji import development
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint
-from panji.core.directory import KeyRecord, Organisation, parse_directory
+from panji.core.directory import KeyRecord, Organisation, Threshold, parse_directory
 from panji.core.identifier import new_id
 from panji.core.keys import PrivateKeySigner
 from panji.core.merkle import EMPTY_ROOT
@@ -408,9 +408,13 @@ def directory_toml(directory: Directory) -> str:
             f"name = {json.dumps(one.name)}",
             f"role = {json.dumps(one.role.value)}",
             f"participants = {json.dumps(list(one.participants))}",
-            f"threshold = {one.threshold}",
             f"suspended = {json.dumps(one.suspended)}",
+            *([] if one.thresholds else [f"threshold = {one.threshold}"]),
         ]
+        if one.thresholds:
+            lines += ["[[organisation.threshold]]", f"keys = {one.threshold}"]
+        for later in one.thresholds:
+            lines += ["[[organisation.threshold]]", f"keys = {later.keys}", *_period(later)]
         for record in one.keys:
             lines += ["[[organisation.key]]", f"spki = {json.dumps(base64.b64encode(record.key.spki).decode())}"]
             lines += [*_period(record), f"automatic = {json.dumps(record.automatic)}"]
@@ -427,9 +431,9 @@ def directory_toml(directory: Directory) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _period(record: KeyRecord | Accreditation) -> list[str]:
+def _period(record: KeyRecord | Accreditation | Threshold) -> list[str]:
     lines = [f"valid_from = {record.valid_from.isoformat()}"]
-    if record.valid_until is not None:
+    if not isinstance(record, Threshold) and record.valid_until is not None:
         lines.append(f"valid_until = {record.valid_until.isoformat()}")
     return lines
 

@@ -118,8 +118,8 @@ class Trust:
         if envelope.payload_type != PAYLOAD_TYPE:
             raise DeliveryError("the payload is no statement by its type")
         statement = _parsed_statement(envelope.payload)
-        # 4 By as many keys of the very sender as its organisation must use, and by persons where two must agree. Stops
-        #   one participant, or one pair of eyes where four are needed, from speaking as another.
+        # 4 By as many keys of the very sender as its organisation had to use then, and by persons where two must agree.
+        #   Stops one participant, or one pair of eyes where four are needed, from speaking as another.
         signers = self._signers(statement, signed_by, receipt.received_at)
         # 5 For this exchange. Stops a replay of what was said elsewhere.
         if statement.exchange != self.exchange:
@@ -162,7 +162,7 @@ class Trust:
         sender = self.directory.organisation(statement.sender)
         trusted = self.directory.keys(statement.sender, at)
         signers = tuple(key.keyid for key in signed_by if key in trusted)
-        if sender is None or len(signers) < sender.threshold:
+        if sender is None or len(signers) < sender.threshold_at(at):
             raise SignatureError(f"too few keys of {statement.sender}, the sender, have signed")
         if statement.kind in BY_THE_OPERATOR and sender.role is not Role.OPERATOR:
             raise SignatureError(f"{statement.sender} is not the operator, who alone makes a {statement.kind}")

@@ -89,7 +89,7 @@ def admit(
         )
     #   … and where two persons must have seen it, by two of their keys. Stops one person, or a machine, from erasing.
     if statement.kind in FOUR_EYES:
-        _require_signatures(envelope, caller, directory.persons(caller.id, now), max(2, caller.threshold))
+        _require_signatures(envelope, caller, directory.persons(caller.id, now), max(2, caller.threshold_at(now)))
     # 5 May they?
     policy.check(statement, caller, directory, now)
     #   … and is it of today? Stops old statements from being kept back and submitted when it suits.
@@ -113,7 +113,7 @@ def _verified(data: bytes, caller: Organisation, directory: Directory, now: date
         )
     if not envelope.payload:
         raise RefusedError(Reason.PAYLOAD_EMPTY, "the payload has no bytes")
-    _require_signatures(envelope, caller, directory.keys(caller.id, now), caller.threshold)
+    _require_signatures(envelope, caller, directory.keys(caller.id, now), caller.threshold_at(now))
     return envelope
 
 

@@ -108,10 +108,7 @@ class DirectoryFile(DirectorySource):
 
 
 def _parse(text: str) -> Directory:
-    try:
-        directory = parse_directory(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The directory is more than a TOML parser takes: {error}") from error
+    directory = parse_directory(text)
     if not directory.organisations:
         raise InputError("The directory has no organisation")
     return directory

@@ -109,7 +109,8 @@ def operator_of(directory: Directory, key: PublicKey, at: datetime) -> str:
     for one in directory.organisations.values():
         for record in one.keys:
             if record.key == key and record.automatic and record.valid_at(at) and one.role is Role.OPERATOR:
-                if one.threshold == 1 and not one.suspended:
+                later = [each.keys for each in one.thresholds if each.valid_from > at]
+                if {one.threshold_at(at), *later} == {1} and not one.suspended:
                     return one.id
                 raise ConfigError("statement_key", f"{one.id} is suspended, or asks for more signatures than one")
     raise ConfigError("statement_key", "is no valid key of an operator in the directory that is marked automatic")

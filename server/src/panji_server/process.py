@@ -22,7 +22,7 @@ from panji_server.herald import Herald, operator_of
 from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
-from panji_server.record import DirectoryOnRecord
+from panji_server.record import DirectoryOnRecord, must_follow, recorded
 from panji_server.rpc.server import Server, tls_credentials
 from panji_server.storage.base import StorageError
 from panji_server.witnesses import Feeder, Pace, read_policy
@@ -73,6 +73,7 @@ class Process:
         )
         operator = operator_of(self._directory.current, voice.public_key, _now())
         self._checkpoint, self._checked = startup.audit(storage, self._signer.verifier)
+        must_follow(recorded(storage), self._directory.current, _now())
         self._failed: list[StorageError] = []
         self._signals: list[str] = []
         self._stop = asyncio.Event()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from panji.core.directory import parse_directory
 from panji.core.statements import DirectoryRecord
-from panji.errors import ConfigError, RefusedError
+from panji.core.succession import taken_back
+from panji.errors import ConfigError, InputError, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server.herald import Herald, operator_of
@@ -48,13 +50,16 @@ class DirectoryOnRecord:
 
         Raises:
             ConfigError: The exchange could not speak under this directory: its key is gone, or another operator's.
+                Or it takes back what the version on record says of the past.
             RefusedError: The log takes no statements now.
         """
         now = self._clock()
         if operator_of(directory, self._key, now) != self._operator:
             raise ConfigError("statement_key", f"is no longer a key of {self._operator}; restart for another operator")
-        if await self._exchange.read(recorded, self._exchange.storage) == text:
+        before = await self._exchange.read(recorded, self._exchange.storage)
+        if before == text:
             return
+        must_follow(before, directory, now)
         (outcome,) = await self._exchange.state([self._herald.directory_record(text, now)])
         if isinstance(outcome, RefusedError):
             raise outcome
@@ -67,3 +72,19 @@ def recorded(storage: Storage) -> str | None:
         return None
     body = parse_statement(parse_envelope(row.envelope).payload).body
     return body.document if isinstance(body, DirectoryRecord) else None
+
+
+def must_follow(before: str | None, directory: Directory, now: datetime) -> None:
+    """Check that a version of the directory leaves provable what was said under the one on record.
+
+    Raises:
+        ConfigError: It takes back what statements in the log are proven by; every such place is named.
+    """
+    if before is None:
+        return
+    try:
+        known = parse_directory(before)
+    except InputError:
+        return  # an older release took what this one does not read
+    if lost := taken_back(known, directory, now):
+        raise ConfigError("directory", str(InputError("takes back what statements in the log are proven by", lost)))

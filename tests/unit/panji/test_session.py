@@ -29,6 +29,7 @@ from panji import session as module
 from panji.core import checkpoint
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
+from panji.core.directory import Threshold
 from panji.core.identifier import new_id
 from panji.core.keys import Algorithm, PrivateKeySigner
 from panji.core.note import NoteSigner
@@ -334,6 +335,19 @@ def test_one_pair_of_eyes_where_four_are_needed_is_too_few(scene: Scene) -> None
     with pytest.raises(SignatureError):
         scene.platform.verify_delivery(scene.delivered(alone))
     assert len(scene.platform.verify_delivery(scene.delivered(scene.flag())).signers) == 2
+
+
+def test_what_one_pair_of_eyes_said_before_four_were_asked_for_stays_proven(scene: Scene) -> None:
+    """Attack: the operator raises the threshold, and all that was signed before can be denied."""
+    early, late = (scene.delivered(scene.flag()) for _ in range(2))
+    scene.world.signers[MINISTRY].append(PrivateKeySigner.generate())
+    directory = scene.world.directory
+    four_eyes = (Threshold(2, receipt_from_message(late.receipt).received_at),)
+    ministry = replace(directory.organisations[MINISTRY], thresholds=four_eyes)
+    scene.platform.trust(replace(directory, organisations={**directory.organisations, MINISTRY: ministry}))
+    assert scene.platform.verify_delivery(early).receipt.index == 0
+    with pytest.raises(SignatureError):
+        scene.platform.verify_delivery(late)
 
 
 def test_a_strangers_second_signature_does_not_make_four_eyes(scene: Scene) -> None:

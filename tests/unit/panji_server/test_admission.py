@@ -24,7 +24,7 @@ from support.statements import (
 )
 
 from panji.core import envelope as dsse
-from panji.core.directory import KeyRecord
+from panji.core.directory import KeyRecord, Threshold
 from panji.core.envelope import Envelope, Signature
 from panji.core.keys import Algorithm, PrivateKeySigner
 from panji.core.vocabulary import Kind
@@ -175,6 +175,16 @@ def test_four_eyes_are_two_distinct_keys_of_any_algorithm() -> None:
         refusal = refused(too_few, caller=caller)
         assert refusal.reason == "SIGNATURE_INVALID"
         assert refusal.metadata == {"organisation": MINISTRY, "threshold": "2"}
+
+
+def test_four_eyes_are_asked_for_from_their_time_on() -> None:
+    keys = tuple(KeyRecord(one.public_key, LONG_AGO) for one in (SIGNERS[MINISTRY], SIGNERS[PLATFORM]))
+    for begins, passes in ((LATER + timedelta(microseconds=1), True), (LATER, False)):
+        caller = an_organisation(keys=keys, thresholds=(Threshold(2, begins),))
+        if passes:
+            take(DATA, caller=caller)
+        else:
+            assert refused(DATA, caller=caller).reason == "SIGNATURE_INVALID"
 
 
 def test_a_caller_whom_the_directory_has_lost_meanwhile_has_no_keys() -> None:

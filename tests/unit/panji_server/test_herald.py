@@ -11,7 +11,7 @@ from support.rooms import LATER, LONG_AGO, SIGNERS, a_directory, an_organisation
 from support.statements import DIGEST, EXCHANGE, MINISTRY, OPERATOR, PLATFORM, a_case
 
 from panji.core import envelope as dsse
-from panji.core.directory import KeyRecord
+from panji.core.directory import KeyRecord, Threshold
 from panji.core.keys import PrivateKeySigner
 from panji.core.statements import DeadlineMissed, DirectoryRecord
 from panji.core.vocabulary import Deadline, Kind
@@ -122,7 +122,11 @@ def test_a_key_that_has_ended_speaks_no_more() -> None:
         operator_of(with_voice(keys=(key,)), VOICE.public_key, LATER)
 
 
-@pytest.mark.parametrize("changes", [{"threshold": 2}, {"suspended": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"threshold": 2}, {"suspended": True}, {"thresholds": (Threshold(2, LATER + timedelta(days=1)),)}],
+    ids=["four eyes", "suspended", "four eyes from tomorrow on"],
+)
 def test_an_operator_whose_machine_is_not_enough_cannot_run_an_exchange(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="suspended, or asks for more signatures"):
         operator_of(with_voice(**changes), VOICE.public_key, LATER)

@@ -10,11 +10,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from support.exchange import directory_toml
 from support.memory import MemoryStorage
 from support.rooms import LATER, LOG, LONG_AGO, FixedDirectory, a_directory, an_organisation, flags, put
-from support.statements import EXCHANGE, OPERATOR
+from support.statements import EXCHANGE, MINISTRY, OPERATOR
 
-from panji.core.directory import KeyRecord
+from panji.core.directory import Directory, KeyRecord
 from panji.core.keys import PrivateKeySigner
 from panji.errors import ConfigError, RefusedError
 from panji_server.admission import Rules
@@ -26,8 +27,6 @@ from panji_server.record import DirectoryOnRecord, recorded
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
-
-    from panji.core.directory import Directory
 
 VOICE = PrivateKeySigner.generate()
 SECRET = b"of this exchange's servers"
@@ -79,6 +78,22 @@ async def test_a_directory_under_which_the_exchange_could_not_speak_is_not_recor
         with pytest.raises(ConfigError, match="no longer a key of operator"):
             await record.record("one = 1\n", directory(KEY, operator="another"))
     assert storage.extent() == 0
+
+
+async def test_a_directory_that_takes_back_what_proofs_rest_on_is_not_recorded_not_even_after_a_restart() -> None:
+    """Attack: an organisation leaves the directory, and with it the keys that its statements are proven by."""
+    storage = MemoryStorage()
+    whole = directory(KEY)
+    left = {key: one for key, one in whole.organisations.items() if key != MINISTRY}
+    async with a_record(storage) as record:
+        await record.record(directory_toml(whole), whole)
+    async with a_record(storage) as record:
+        with pytest.raises(ConfigError, match=r"directory: takes back .*: organisation kominfo: may not go"):
+            await record.record("without = 1\n", Directory(left))
+        assert recorded(storage) == directory_toml(whole)
+        await record.record("with = 1\n", whole)
+        await record.record("after one that cannot be read = 1\n", Directory({OPERATOR: whole.organisations[OPERATOR]}))
+    assert storage.extent() == 3
 
 
 async def test_a_record_that_the_log_does_not_take_is_told() -> None:

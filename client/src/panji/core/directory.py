@@ -12,6 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import form
@@ -53,6 +54,14 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """How many distinct keys must sign an organisation's statements from an instant on."""
+
+    keys: int
+    valid_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
     """An authority, a platform or the operator."""
 
@@ -63,8 +72,15 @@ class Organisation:
     participants: tuple[str, ...]
     """SPIFFE ids of its software on the channel."""
     threshold: int = 1
-    """How many distinct keys must sign each of its statements (four eyes: 2)."""
+    """How many distinct keys must sign each of its statements (four eyes: 2), from the beginning on."""
     suspended: bool = False
+    thresholds: tuple[Threshold, ...] = ()
+    """What takes the place of ``threshold`` later, in the order of time."""
+
+    def threshold_at(self, instant: datetime) -> int:
+        """How many distinct keys must have signed a statement that was received at this instant."""
+        begun = [one.keys for one in self.thresholds if one.valid_from <= instant]
+        return begun[-1] if begun else self.threshold
 
     def keys_end(self, at: datetime) -> datetime | None:
         """The first instant at which one of its keys ends that counts at another; None where none does."""
@@ -148,6 +164,8 @@ def parse_directory(text: str) -> Directory:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"The directory is no TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets by the thousand
+        raise InputError(f"The directory is more than a TOML parser takes: {error}") from error
     reader = _Reader()
     organisations = [
         reader.organisation(f"organisation[{position}]", entry)
@@ -179,8 +197,11 @@ def _contradictions(organisations: list[Organisation], accreditations: list[Accr
             if len(set(values)) != len(values) or seen.intersection(values):
                 yield Violation(f"{here}.{what}", "stands twice in the directory")
             seen.update(values)
-        if not 1 <= one.threshold <= max(len(one.keys), 1):
+        if not all(1 <= keys <= max(len(one.keys), 1) for keys in (one.threshold, *(n.keys for n in one.thresholds))):
             yield Violation(f"{here}.threshold", "must be from 1 to the number of keys")
+        since = [later.valid_from for later in one.thresholds]
+        if any(later <= earlier for earlier, later in pairwise(since)):
+            yield Violation(f"{here}.threshold", "must stand in the order of valid_from")
     roles = {one.id: one.role for one in organisations}
     for position, grant in enumerate(accreditations):
         if roles.get(grant.authority) is not Role.AUTHORITY:
@@ -205,11 +226,8 @@ class _Reader:
         for spiffe in participants:
             if not SPIFFE_ID.fullmatch(spiffe):
                 self.violations.append(Violation(f"{at}.participants", "are SPIFFE ids (spiffe://domain/path)"))
-        threshold = entry.get("threshold", 1)
+        threshold, thresholds = self.threshold(f"{at}.threshold", entry.get("threshold", 1))
         suspended = self.flag(f"{at}.suspended", entry.get("suspended", False))
-        if type(threshold) is not int:
-            self.violations.append(Violation(f"{at}.threshold", "is no whole number"))
-            threshold = 1
         self.no_more(at, entry, {"id", "name", "role", "key", "participants", "threshold", "suspended"})
         return Organisation(
             id=identifier,
@@ -219,7 +237,29 @@ class _Reader:
             participants=tuple(participants),
             threshold=threshold,
             suspended=suspended,
+            thresholds=thresholds,
         )
+
+    def threshold(self, at: str, value: Any) -> tuple[int, tuple[Threshold, ...]]:
+        """Reads a number, which holds for ever, or tables: the first holds from the beginning on, the others later."""
+        if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+            return self.number(at, value), ()
+        first, *others = value
+        self.no_more(f"{at}[0]", first, {"keys"})
+        keys = self.number(f"{at}[0].keys", first.get("keys"))
+        later = []
+        for position, entry in enumerate(others, 1):
+            here = f"{at}[{position}]"
+            self.no_more(here, entry, {"keys", "valid_from"})
+            valid_from = self.instant(f"{here}.valid_from", entry.get("valid_from"), required=True)
+            later.append(Threshold(self.number(f"{here}.keys", entry.get("keys")), valid_from or _EPOCH))
+        return keys, tuple(later)
+
+    def number(self, at: str, value: Any) -> int:
+        if type(value) is int:
+            return value
+        self.violations.append(Violation(at, "is no whole number"))
+        return 1
 
     def key(self, at: str, entry: dict[str, Any]) -> KeyRecord | None:
         self.no_more(at, entry, {"spki", "valid_from", "valid_until", "automatic"})

@@ -240,6 +240,8 @@ def test_a_text_that_is_no_toml_says_where() -> None:
         (organisation(threshold="2", more=KEY), ["organisation[0].threshold"]),
         (organisation(threshold='"1"'), ["organisation[0].threshold"]),
         (organisation(threshold="true"), ["organisation[0].threshold"]),
+        (organisation(threshold="[]"), ["organisation[0].threshold"]),
+        (organisation(threshold="[1]"), ["organisation[0].threshold"]),
         (organisation(suspended='"false"'), ["organisation[0].suspended"]),
         (organisation(suspended="0"), ["organisation[0].suspended"]),
         (organisation(key='"abc"'), ["organisation[0].key"]),
@@ -271,6 +273,48 @@ def test_an_organisation_that_breaks_the_format_is_refused(text: str, fields: li
 def test_a_key_that_breaks_the_format_is_refused(key: str, fields: list[str]) -> None:
     text = organisation(more=f"[[organisation.key]]\n{key}")
     assert wrong_in(text) == [f"organisation[0].key[0].{field}" for field in fields]
+
+
+FIRST = "[[organisation.threshold]]\nkeys = 1\n"
+LATER = "[[organisation.threshold]]\nkeys = 2\nvalid_from = 2026-07-01T00:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("tables", "fields"),
+    [
+        (LATER, ["[0].valid_from"]),
+        (FIRST + FIRST, ["[1].valid_from"]),
+        (FIRST.replace("1", '"1"'), ["[0].keys"]),
+        (FIRST + LATER.replace("2\n", "true\n"), ["[1].keys"]),
+        (FIRST + LATER.replace("keys = 2", "keys = 3"), [""]),
+        (FIRST + LATER + LATER, [""]),
+        (FIRST + LATER + "valid_until = 2026-08-01T00:00:00Z\n", ["[1].valid_until"]),
+        (FIRST + LATER.replace("00Z", "00"), ["[1].valid_from"]),
+    ],
+)
+def test_thresholds_that_break_the_format_are_refused(tables: str, fields: list[str]) -> None:
+    text = organisation(more=tables + KEY + OTHER_KEY)
+    assert wrong_in(text) == [f"organisation[0].threshold{field}" for field in fields]
+
+
+def test_a_threshold_holds_from_its_time_on_and_the_first_one_since_ever() -> None:
+    third = "[[organisation.threshold]]\nkeys = 1\nvalid_from = 2027-01-01T00:00:00Z\n"
+    one = parse_directory(organisation(more=FIRST + LATER + third + KEY + OTHER_KEY)).organisations["kominfo"]
+    july, far = datetime(2026, 7, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+    times = (datetime.min.replace(tzinfo=UTC), july - MOMENT, july, END - MOMENT, END, far)
+    assert [one.threshold_at(time) for time in times] == [1, 1, 2, 2, 1, 1]
+
+
+def test_a_plain_threshold_holds_since_ever() -> None:
+    one = parse_directory(organisation(threshold="2", more=KEY + OTHER_KEY)).organisations["kominfo"]
+    assert {one.threshold_at(time) for time in (datetime.min.replace(tzinfo=UTC), START, END)} == {2}
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])
+def test_a_text_that_is_too_much_for_the_parser_is_refused_as_such(value: str) -> None:
+    """Attack: a number of thousands of digits, for an error that nobody expects."""
+    with pytest.raises(InputError, match="more than a TOML parser takes"):
+        parse_directory(organisation(threshold=value))
 
 
 def test_a_key_of_small_order_binds_nobody_and_is_refused() -> None:
