@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from panji.erasing import CaseOutline
     from panji.errors import LogForkError
     from panji.profile import Profile
+    from panji.quarantine import Quarantined
     from panji.witnesses import Witnessed
 
 __all__ = ["AsyncClient", "CaseFilter", "Client", "InclusionProof"]
@@ -266,7 +267,8 @@ class Client:
         """Yields the statements addressed to us, in order, without gaps, each at least once.
 
         The stored cursor moves past a statement when the next one is asked for: a crash while one is handled delivers
-        it again. Nothing is ever skipped; what does not verify is raised. Statements whose content was erased by law
+        it again. What does not verify is kept and raised as a QuarantinedError, after all that stands before it; the
+        feed goes on behind it when it does verify, or after :meth:`skip`. Statements whose content was erased by law
         are verified as such and passed over: there is nothing left to hand over but their places.
 
         Args:
@@ -298,6 +300,27 @@ class Client:
                 return
             if self._closing.wait(_told(problem, feed.pause(problem)).total_seconds()):
                 return
+
+    def skip(self, sequence: int) -> list[Quarantined]:
+        """Goes on without a statement that does not verify: moves the stored cursor past its place in the feed.
+
+        For a person to decide, who has looked at the error and has the newest directory. What came there stays in the
+        state file, with the error and the time of this.
+
+        Args:
+            sequence: As the QuarantinedError has it.
+
+        Returns:
+            What came there.
+
+        Raises:
+            InputError: The feed does not wait there.
+        """
+        return self._run(self._operations.skip(sequence))
+
+    def quarantined(self) -> list[Quarantined]:
+        """Returns every delivery of our feed that ever did not verify, skipped or not."""
+        return self._run(self._operations.quarantined())
 
     # Reading.
 
@@ -629,6 +652,14 @@ class AsyncClient:
             await asyncio.sleep(_told(problem, feed.pause(problem)).total_seconds())
             if self._closed:
                 return
+
+    async def skip(self, sequence: int) -> list[Quarantined]:
+        """As :meth:`Client.skip`."""
+        return await self._run(self._operations.skip(sequence))
+
+    async def quarantined(self) -> list[Quarantined]:
+        """As :meth:`Client.quarantined`."""
+        return await self._run(self._operations.quarantined())
 
     # Reading.
 

@@ -305,6 +305,20 @@ class EvidenceError(VerificationError):
     """A bundle of evidence is damaged, was put together otherwise, or does not hang together."""
 
 
+class QuarantinedError(VerificationError):
+    """A delivery of our feed does not verify. Its bytes are kept; the feed waits at ``sequence`` until it does.
+
+    ``__cause__`` is what is wrong with it. Whoever has looked, and whose directory is the newest, may go on without it.
+    """
+
+    def __init__(self, sequence: int, problem: VerificationError) -> None:
+        self.sequence = sequence
+        super().__init__(
+            f"statement {sequence} of the feed does not verify: {problem}. Its bytes are kept as evidence, and the feed"
+            f" waits for one that does; with the newest directory, 'panji watch --skip {sequence}' goes on without it"
+        )
+
+
 class AuditError(VerificationError):
     """A log is not what its signed head says. ``where`` names the first tile, bundle or entry that shows it."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panji.core import envelope as dsse
-from panji.errors import DeliveryError
+from panji.errors import DeliveryError, InputError, MalformedError
+from panji.store import damaged
 from panji.trust import Erased, Verified
-from panji.wire.receipts import encode_receipt
+from panji.wire.receipts import encode_receipt, parse_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,12 +34,25 @@ class Inbox:
         self._store = store
 
     def cursor(self, sequence: int | None = None) -> Cursor:
-        """Returns the stored cursor, or that of a sequence."""
+        """Returns the stored cursor, or that of a sequence.
+
+        Raises:
+            ConfigError: The stored cursor stands where nothing was delivered and nothing skipped: statements would be
+                passed over in silence.
+            InputError: There is no such sequence.
+        """
+        if sequence is not None and sequence < 0:
+            raise InputError(f"a feed is read on after a sequence from 0 on, not {sequence}")
         with self._store.transaction() as connection:
-            if sequence is None:
-                (sequence,) = connection.execute("SELECT sequence FROM cursor").fetchone()
-            row = connection.execute("SELECT log_index FROM inbox WHERE sequence = ?", (sequence,)).fetchone()
-        return Cursor(sequence, row[0]) if row else Cursor(sequence)
+            (stored,) = connection.execute("SELECT sequence FROM cursor").fetchone() or (None,)
+            place: Any = stored if sequence is None else sequence
+            row = connection.execute("SELECT receipt FROM inbox WHERE sequence = ?", (place,)).fetchone()
+            skipped = connection.execute(
+                "SELECT 1 FROM quarantine WHERE sequence = ? AND skipped_at IS NOT NULL", (place,)
+            ).fetchone()
+        if sequence is None and not (place == 0 or row or skipped):
+            raise damaged(f"its cursor stands at {place}, and nothing was delivered there")
+        return Cursor(place, _index(place, row[0])) if row else Cursor(place)
 
     def keep(self, delivered: Iterable[Verified | Erased]) -> None:
         """Keeps verified statements, all in one commit. What is here already stays as it is.
@@ -99,3 +113,13 @@ def _what_was_said(one: Verified | Erased) -> tuple[str, str, str, bytes]:
     if isinstance(one, Verified):
         return one.statement.id, one.statement.case, one.statement.kind.value, one.envelope
     return "", one.erasure.statement.case, one.receipt.kind, b""
+
+
+def _index(sequence: int, receipt: bytes) -> int:
+    try:
+        proven = parse_receipt(receipt)
+    except MalformedError as error:
+        raise damaged(f"its receipt of statement {sequence} is none") from error
+    if proven.sequence != sequence:
+        raise damaged(f"its receipt of statement {sequence} is another's")
+    return proven.index

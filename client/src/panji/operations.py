@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint
@@ -31,6 +31,7 @@ from panji.errors import (
     LogForkError,
     MalformedError,
     PanjiError,
+    QuarantinedError,
     Reason,
     RefusedError,
     TransportError,
@@ -41,6 +42,7 @@ from panji.forks import Forks
 from panji.heads import Heads
 from panji.inbox import Cursor, Inbox
 from panji.outbox import Outbox
+from panji.quarantine import Quarantine, Quarantined
 from panji.session import Erased, Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Pause, Rpc, Steps
 from panji.store import Store
@@ -179,6 +181,7 @@ class Operations:
         self._store = store
         self._outbox = Outbox(store)
         self._inbox = Inbox(store)
+        self._quarantine = Quarantine(store)
         self._forks = Forks(store, profile.log)
         self._heads = Heads(session, store, self._forks, self._call)
         self._directory = DirectoryFile(profile.directory, session.directory)
@@ -347,12 +350,22 @@ class Operations:
         return Feed(self, cursor, moves_cursor=after is None)
 
     @_of_one_log
-    def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified | Erased]]:
-        """Verifies a run of statements that follows on a cursor, and stores it."""
+    def received(self, cursor: Cursor, frame: feed_service_pb2.WatchResponse) -> Steps[Run]:
+        """Verifies a run of statements that follows on a cursor, as far as it does verify, and stores it."""
         yield from self._refresh()
         verified: list[Verified | Erased] = []
+        problem: QuarantinedError | None = None
         for delivery in frame.deliveries:
-            one = self.session.verify_next(cursor.sequence, delivery, above=cursor.index)
+            try:
+                one = self.session.verify_next(cursor.sequence, delivery, above=cursor.index)
+            except LogForkError:
+                raise
+            except VerificationError as error:
+                problem = QuarantinedError(cursor.sequence + 1, error)
+                problem.__cause__ = error
+                data = delivery.SerializeToString(deterministic=True)
+                yield Disk(partial(self._quarantine.keep, problem.sequence, data, str(error), self._clock()))
+                break
             cursor = Cursor(one.receipt.sequence, one.receipt.index)
             verified.append(one)
         if verified:
@@ -360,7 +373,17 @@ class Operations:
             heads = (one.receipt.checkpoint for one in (*verified, *erasures))
             yield from self._heads.link(heads, durable=False)
             yield Disk(lambda: self._inbox.keep(verified))
-        return verified
+        return Run(verified, problem)
+
+    def skip(self, sequence: int) -> Steps[list[Quarantined]]:
+        """Moves the stored cursor past a place of the feed in which nothing verified."""
+        skipped: list[Quarantined] = yield Disk(lambda: self._quarantine.skip(sequence, self._clock()))
+        return skipped
+
+    def quarantined(self) -> Steps[list[Quarantined]]:
+        """Returns what did not verify."""
+        found: list[Quarantined] = yield Disk(self._quarantine.all)
+        return found
 
     def advance(self, sequence: int) -> Steps[None]:
         """Moves the stored cursor."""
@@ -610,6 +633,15 @@ class Operations:
             self.session.trust(directory)
 
 
+class Run(NamedTuple):
+    """Statements that were delivered together."""
+
+    verified: list[Verified | Erased]
+    """As many as verify, from the first on."""
+    problem: QuarantinedError | None
+    """What is wrong with the next one."""
+
+
 class Feed:
     """One reading of our feed: where it stands, and what to do when it breaks off."""
 
@@ -617,6 +649,7 @@ class Feed:
         self._operations = operations
         self._cursor = cursor
         self._moves_cursor = moves_cursor
+        self._problem: QuarantinedError | None = None
         self._failures = 0
 
     def request(self, *, follow: bool) -> feed_service_pb2.WatchRequest:
@@ -624,16 +657,29 @@ class Feed:
         return feed_service_pb2.WatchRequest(after_sequence=self._cursor.sequence, stop_at_end=not follow)
 
     def receive(self, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified | Erased]]:
-        """Verifies and stores what came."""
-        verified = yield from self._operations.received(self._cursor, frame)
+        """Verifies and stores what came.
+
+        Raises:
+            QuarantinedError: The first of it does not verify.
+        """
+        verified, problem = yield from self._operations.received(self._cursor, frame)
+        if problem is not None and not verified:
+            raise problem
+        self._problem = problem
         self._failures = 0
         return verified
 
     def handled(self, verified: Verified | Erased) -> Steps[None]:
-        """Moves past a statement: whoever reads the feed has asked for the next one."""
+        """Moves past a statement: whoever reads the feed has asked for the next one.
+
+        Raises:
+            QuarantinedError: The next one does not verify.
+        """
         self._cursor = Cursor(verified.receipt.sequence, verified.receipt.index)
         if self._moves_cursor:
             yield from self._operations.advance(verified.receipt.sequence)
+        if self._problem is not None and self._problem.sequence == verified.receipt.sequence + 1:
+            raise self._problem
 
     def examine(self, problem: PanjiError | None) -> Steps[None]:
         """Asks the log for its head where a refusal denies what it has signed.

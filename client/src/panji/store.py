@@ -65,6 +65,17 @@ CREATE TABLE fork (
     resolved_at TEXT
 );
 """,
+    """
+CREATE TABLE quarantine (
+    sequence INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    delivery BLOB NOT NULL,
+    error TEXT NOT NULL,
+    found_at TEXT NOT NULL,
+    skipped_at TEXT,
+    PRIMARY KEY (sequence, digest)
+);
+""",
 )
 """What each version adds to the one before."""
 _BUSY_SECONDS = 30
@@ -155,5 +166,14 @@ def _prepare(connection: sqlite3.Connection, organisation: str, exchange: str) -
         connection.execute("INSERT INTO cursor VALUES (1, 0)")
     # A cursor counts in one organisation's feed at one exchange; used elsewhere it would skip statements in silence.
     owner = connection.execute("SELECT organisation, exchange FROM owner").fetchone()
+    if owner is None:
+        raise damaged("it does not say whose it is")
     if owner != (organisation, exchange):
         raise ConfigError("state", f"belongs to {owner[0]} at {owner[1]}")
+
+
+def damaged(what: str) -> ConfigError:
+    """Returns the error of a state file that holds what we never wrote. Guessing would skip or send."""
+    return ConfigError(
+        "state", f"is damaged: {what}; put a whole copy back, or keep this one and begin with a new file"
+    )

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -39,6 +40,7 @@ from panji.errors import (
     InputError,
     NoteError,
     ProofError,
+    QuarantinedError,
     Reason,
     ReceiptError,
     RefusedError,
@@ -49,7 +51,7 @@ from panji.errors import (
 )
 from panji.outbox import Outbox
 from panji.session import Verified
-from panji.v1 import flag_service_pb2
+from panji.v1 import flag_service_pb2, receipt_pb2
 from panji.wire.receipts import delivery_to_message, receipt_to_message
 from panji.wire.statements import encode_statement
 
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.stage import Stage
+
+    from panji.session import Signed
 
 
 # Connecting.
@@ -525,14 +529,20 @@ LIES: dict[str, tuple[type[Exception], Callable[[list[Any], Stage], list[Any]]]]
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_feed_that_lies_stops_and_what_came_before_is_not_skipped(stage: Stage, platform: Any, lie: str) -> None:
+def test_a_feed_that_lies_stops_after_what_came_before_and_nothing_is_skipped(
+    stage: Stage, platform: Any, lie: str
+) -> None:
     expected, change = LIES[lie]
     signed = stage.flags(3)
     stage.exchange.lies["Watch"] = lambda told: change(told, stage) if len(told) == 3 else told
-    with pytest.raises(expected):
-        list(platform.watch())
+    feed = platform.watch()
+    assert next(feed).digest == signed[0].digest
+    with pytest.raises(QuarantinedError, match="'panji watch --skip 2'") as caught:
+        next(feed)
+    assert caught.value.sequence == 2
+    assert type(caught.value.__cause__) is expected
     del stage.exchange.lies["Watch"]
-    assert [one.digest for one in platform.watch(follow=False)] == [one.digest for one in signed]
+    assert [one.digest for one in platform.watch(follow=False)] == [one.digest for one in signed[1:]]
 
 
 def test_a_feed_that_was_rewritten_is_noticed_when_it_is_read_again(stage: Stage, platform: Any) -> None:
@@ -545,6 +555,71 @@ def test_a_feed_that_was_rewritten_is_noticed_when_it_is_read_again(stage: Stage
         list(platform.watch(after=0, follow=False))
 
 
+# What does not verify, and the way past it.
+
+
+def _forge_second(stage: Stage) -> tuple[list[Signed], Any]:
+    """Three flags, of which a thief has signed the second."""
+    signed = stage.flags(3)
+    feed = stage.world.exchange.feeds[PLATFORM]
+    forged = _forge(delivery_to_message(*feed[1]), stage)
+    stage.exchange.lies["Watch"] = lambda told: [forged if one.receipt.sequence == 2 else one for one in told]
+    return signed, forged
+
+
+def test_a_statement_that_does_not_verify_blocks_nobody_for_ever_and_leaves_its_traces(
+    stage: Stage, platform: Any
+) -> None:
+    """Attack: one bad statement, and a recipient never sees again what comes behind it."""
+    signed, forged = _forge_second(stage)
+    for _ in range(2):
+        with pytest.raises(QuarantinedError):
+            list(platform.watch(follow=False))
+    (kept,) = platform.quarantined()
+    assert (kept.sequence, kept.skipped_at) == (2, None)
+    assert platform.skip(2) == platform.quarantined()
+    (skipped,) = platform.quarantined()
+    assert receipt_pb2.Delivery.FromString(skipped.delivery) == forged
+    assert "0 of 1 needed signatures" in skipped.error
+    assert skipped.skipped_at >= skipped.found_at == kept.found_at
+    again = stage.connect(PLATFORM)
+    assert [one.digest for one in again.watch(follow=False)] == [signed[2].digest]
+
+
+def test_nothing_is_skipped_that_has_not_failed_to_verify(stage: Stage, platform: Any) -> None:
+    """Attack: to have a person skip what is good, or what has not come yet."""
+    stage.flags(1)
+    with pytest.raises(InputError, match="nothing has come at 1"):
+        platform.skip(1)
+    feed = platform.watch(follow=False)
+    next(feed)  # verified and stored, not handled
+    with pytest.raises(InputError, match="has verified"):
+        platform.skip(1)
+    assert list(feed) == []
+    for place in (0, 1, 3):
+        with pytest.raises(InputError, match="the feed goes on at 2"):
+            platform.skip(place)
+
+
+def _instead(delivery: Any, _: list[Any]) -> list[Any]:
+    return [delivery]
+
+
+def test_an_exchange_does_not_fill_the_disk_with_what_does_not_verify(stage: Stage, platform: Any) -> None:
+    stage.flags(1)
+    for number in range(12):
+        garbage = receipt_pb2.Delivery(envelope=b"%d" % number)
+        stage.exchange.lies["Watch"] = partial(_instead, garbage)
+        with pytest.raises(QuarantinedError):
+            list(platform.watch(follow=False))
+    assert [one.delivery[-1:] for one in platform.quarantined()] == [b"%d" % number for number in range(8)]
+
+
+def test_a_feed_is_read_after_a_sequence_from_0_on(platform: Any) -> None:
+    with pytest.raises(InputError, match="from 0 on, not -1"):
+        list(platform.watch(after=-1, follow=False))
+
+
 # Keys that change.
 
 
@@ -554,8 +629,9 @@ def test_a_new_key_counts_as_soon_as_the_directory_has_it(stage: Stage) -> None:
     list(platform.watch(follow=False))
     stage.world.signers[MINISTRY] = [PrivateKeySigner.generate()]
     stage.flags(1)
-    with pytest.raises(SignatureError):
+    with pytest.raises(QuarantinedError) as caught:
         list(platform.watch(follow=False))
+    assert type(caught.value.__cause__) is SignatureError
     profile.directory.write_text(stage.world.directory_text)
     assert len(list(platform.watch(follow=False))) == 1
 
@@ -568,8 +644,9 @@ def test_a_revoked_key_stops_counting_without_a_restart(stage: Stage) -> None:
     stage.world.periods[MINISTRY] = "valid_until = 2021-01-01T00:00:00Z"
     profile.directory.write_text(stage.world.directory_text)
     stage.flags(1)
-    with pytest.raises(SignatureError):
+    with pytest.raises(QuarantinedError) as caught:
         list(platform.watch(follow=False))
+    assert type(caught.value.__cause__) is SignatureError
 
 
 @pytest.mark.parametrize("content", [None, "[[organisation"])

@@ -8,7 +8,7 @@ import pytest
 from support.lying_exchange import World
 from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag
 
-from panji.errors import DeliveryError
+from panji.errors import ConfigError, DeliveryError
 from panji.inbox import Cursor, Inbox
 from panji.store import Store
 
@@ -54,9 +54,31 @@ def test_the_cursor_knows_the_place_in_the_log(inbox: Inbox) -> None:
 
 
 def test_the_cursor_never_goes_back(inbox: Inbox) -> None:
-    inbox.advance(5)
+    inbox.keep(deliveries(World(), 3))
     inbox.advance(3)
-    assert inbox.cursor().sequence == 5
+    inbox.advance(2)
+    assert inbox.cursor().sequence == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cursor SET sequence = 10",
+        "UPDATE cursor SET sequence = -1",
+        "UPDATE cursor SET sequence = 'x'",
+        "DELETE FROM cursor",
+        "DELETE FROM inbox WHERE sequence = 2",
+        "UPDATE inbox SET receipt = x'ff' WHERE sequence = 2",
+        "UPDATE inbox SET receipt = (SELECT receipt FROM inbox WHERE sequence = 1) WHERE sequence = 2",
+    ],
+)
+def test_a_damaged_cursor_passes_nothing_over_in_silence(store: Store, inbox: Inbox, damage: str) -> None:
+    inbox.keep(deliveries(World(), 2))
+    inbox.advance(2)
+    with store.transaction() as connection:
+        connection.execute(damage)
+    with pytest.raises(ConfigError, match="is damaged"):
+        inbox.cursor()
 
 
 def test_a_statement_that_is_delivered_once_more_is_the_same(inbox: Inbox) -> None:

@@ -11,7 +11,7 @@ from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag, an_id
 
 from panji.errors import ConfigError, InputError, Reason, ReceiptError, RefusedError
 from panji.forks import Forks
-from panji.inbox import Inbox
+from panji.inbox import Cursor, Inbox
 from panji.outbox import Outbox
 from panji.store import _SCHEMA, Store
 from panji.wire.receipts import encode_receipt, receipt_to_message
@@ -174,9 +174,9 @@ def test_the_state_of_another_organisation_or_exchange_is_refused(path: Path, or
 def test_a_state_file_of_a_later_version_is_refused(path: Path) -> None:
     opened(path).close()
     later = sqlite3.connect(path)
-    later.execute("PRAGMA user_version = 3")
+    later.execute("PRAGMA user_version = 4")
     later.close()
-    with pytest.raises(ConfigError, match="says 3"):
+    with pytest.raises(ConfigError, match="says 4"):
         opened(path)
 
 
@@ -185,7 +185,10 @@ def test_a_state_file_of_the_first_version_is_taken_over_with_all_that_it_holds(
     first = sqlite3.connect(path)
     first.executescript(_SCHEMA[0])
     first.execute("INSERT INTO owner VALUES (?, ?)", (MINISTRY, EXCHANGE))
-    first.execute("INSERT INTO cursor VALUES (1, 7)")
+    heard = desk.verified(desk.signed(4711)).receipt
+    place = (heard.sequence, encode_receipt(heard), heard.index)
+    first.execute("INSERT INTO cursor VALUES (1, ?)", place[:1])
+    first.execute("INSERT INTO inbox VALUES (?, '', '', 'flag', x'', ?, ?)", place)
     columns = "id, case_id, kind, recipient, envelope, created_at, receipt"
     for one, receipt in ((signed, None), (answered, b"its receipt")):
         row = (one.statement.id, one.statement.case, "flag", PLATFORM, one.envelope, "", receipt)
@@ -197,7 +200,7 @@ def test_a_state_file_of_the_first_version_is_taken_over_with_all_that_it_holds(
         with opened(path) as store:
             assert Outbox(store).pending() == [signed.envelope]
             assert Outbox(store).accepted(answered.statement.case) == [answered.envelope]
-            assert Inbox(store).cursor().sequence == 7
+            assert Inbox(store).cursor() == Cursor(heard.sequence, heard.index)
             assert Forks(store, desk.session._log).unresolved() is None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
-from panji.cli.output import Output, plain, table
+from panji.cli.output import Output, plain, safe, table
 from panji.cli.records import case_record, line, statement_record, subject, summary
 from panji.core.vocabulary import CaseState, Category, TargetState
 
@@ -28,12 +28,18 @@ def watch(
     *,
     follow: Annotated[bool, typer.Option("--follow/--once", help="Wait for more, or end when all is read.")] = True,
     after: Annotated[int | None, typer.Option(min=0, help="Sequence to go on after. [the stored cursor]")] = None,
+    skip: Annotated[
+        int | None,
+        typer.Option(min=1, help="First go on without this statement, which does not verify; its bytes are kept."),
+    ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print what is addressed to you, each statement once, verified."""
     out = Output(as_json=json)
     with session(profile) as client:
+        for kept in client.skip(skip) if skip is not None else ():
+            out.record({"type": "skipped"} | plain(kept), f"#{kept.sequence} skipped: {safe(kept.error)}")
         for one in client.watch(after=after, follow=follow):
             out.record(statement_record(one), line(one))
 

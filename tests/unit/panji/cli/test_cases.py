@@ -94,3 +94,29 @@ def test_an_exchange_that_lies_is_told_apart_from_one_that_refuses(panji: Any, e
     case, other = panji.submit()["id"], panji.submit()
     exchange.lie = exchange.feeds["telegram"][other["receipt"]["index"]][0]
     assert panji.error("case", "show", case, exit_code=4)["reason"] == "VERIFICATION_FAILED"
+
+
+def test_a_statement_that_does_not_verify_is_named_with_the_way_past_it_which_is_recorded(
+    panji: Any, exchange: Any
+) -> None:
+    good, bad, behind = (panji.submit()["id"] for _ in range(3))
+    envelope, receipt = exchange.feeds["telegram"][1]
+    exchange.feeds["telegram"][1] = (envelope[:-1] + b"\0", receipt)
+    result = panji("watch", "--once", by="telegram")
+    assert result.exit_code == 4
+    assert good in result.stdout
+    assert "statement 2 of the feed does not verify" in result.stderr
+    assert "'panji watch --skip 2' goes on without it [VERIFICATION_FAILED]" in result.stderr
+    assert panji.error("watch", "--once", "--skip", 3, by="telegram", exit_code=2)["reason"] == "INPUT_INVALID"
+    skipped, heard = panji.records("watch", "--once", "--skip", 2, by="telegram")
+    assert (skipped["type"], skipped["sequence"], heard["id"]) == ("skipped", 2, behind)
+    assert bad.encode().hex() in skipped["delivery"]
+    assert skipped["skipped_at"]
+
+
+def test_people_read_what_they_have_skipped(panji: Any, exchange: Any) -> None:
+    panji.submit()
+    exchange.feeds["telegram"][0] = (b"\x1b[31m", exchange.feeds["telegram"][0][1])
+    panji("watch", "--once", by="telegram")
+    shown = panji("watch", "--once", "--skip", 1, by="telegram").stdout
+    assert shown.startswith("#1 skipped: the receipt is of another statement")
