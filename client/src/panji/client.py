@@ -42,7 +42,7 @@ from panji.core.statements import (
 )
 from panji.core.vocabulary import AcknowledgementLevel
 from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
-from panji.operations import CaseFilter, InclusionProof, Operations
+from panji.operations import CaseFilter, CaseList, InclusionProof, Operations
 from panji.session import Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Rpc, Step, Steps, Turn
 from panji.tls import channel_credentials, channel_options
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from panji.core.vocabulary import CaseState, Category
     from panji.erasing import CaseOutline
     from panji.errors import LogForkError
+    from panji.operations import OnUnverified
     from panji.profile import Profile
     from panji.quarantine import Quarantined
     from panji.witnesses import Witnessed
@@ -337,10 +338,21 @@ class Client:
         opened_from: datetime | None = None,
         opened_until: datetime | None = None,
         test: bool = False,
+        on_unverified: OnUnverified | None = None,
     ) -> Iterator[VerifiedCase]:
         """Yields our cases, newest first. Filters join with "and"; an empty one does not filter.
 
         Each case is verified; that none was left out of the list is not.
+
+        Args:
+            states: Only in these.
+            category: Only of this.
+            counterpart: Only with this other side.
+            opened_from: Only opened at or after this time.
+            opened_until: Only opened before this time.
+            test: Drills instead of real cases.
+            on_unverified: Told of a case that does not verify, by the id that it is said to have, and the list goes on;
+                without, the error is raised.
         """
         wanted = CaseFilter(
             states=tuple(states),
@@ -350,11 +362,9 @@ class Client:
             opened_until=opened_until,
             test=test,
         )
-        found, token = self._run(self._operations.cases(wanted, ""))
-        yield from found
-        while token:
-            found, token = self._run(self._operations.cases(wanted, token))
-            yield from found
+        cases = CaseList(self._operations, wanted, on_unverified)
+        while not cases.ended:
+            yield from self._run(cases.page())
 
     def checkpoint(self) -> Checkpoint:
         """Returns the newest head of the log, proven to extend every one that was seen before."""
@@ -676,6 +686,7 @@ class AsyncClient:
         opened_from: datetime | None = None,
         opened_until: datetime | None = None,
         test: bool = False,
+        on_unverified: OnUnverified | None = None,
     ) -> AsyncIterator[VerifiedCase]:
         """As :meth:`Client.cases`."""
         wanted = CaseFilter(
@@ -686,10 +697,9 @@ class AsyncClient:
             opened_until=opened_until,
             test=test,
         )
-        token: str | None = None
-        while token != "":
-            found, token = await self._run(self._operations.cases(wanted, token or ""))
-            for one in found:
+        cases = CaseList(self._operations, wanted, on_unverified)
+        while not cases.ended:
+            for one in await self._run(cases.page()):
                 yield one
 
     async def checkpoint(self) -> Checkpoint:

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
 
-from panji.core import merkle
+from panji.core import form, merkle
 from panji.core.checkpoint import Checkpoint
 from panji.core.directory import parse_directory
 from panji.core.envelope import digest
@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     from panji.profile import Profile
     from panji.witnesses import Witnessed
 
+OnUnverified: TypeAlias = "Callable[[str, VerificationError], object]"
+"""Told the id that a case is said to have, and why it does not verify."""
+
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
@@ -105,7 +108,11 @@ _DENIALS = frozenset({Reason.CURSOR_OUT_OF_RANGE, Reason.CASE_NOT_FOUND, Reason.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFilter:
-    """Which of our cases are wanted. Filters join with "and"; an empty one does not filter."""
+    """Which of our cases are wanted. Filters join with "and"; an empty one does not filter.
+
+    Raises:
+        InputError: A time has no zone, or a text no UTF-8.
+    """
 
     states: tuple[CaseState, ...] = ()
     category: Category | None = None
@@ -113,6 +120,12 @@ class CaseFilter:
     opened_from: datetime | None = None
     opened_until: datetime | None = None
     test: bool = False
+
+    def __post_init__(self) -> None:
+        _require_text("counterpart", self.counterpart)
+        for name, time in (("opened_from", self.opened_from), ("opened_until", self.opened_until)):
+            if time is not None and (wrong := form.instant(time)):
+                raise InputError(f"{name} {wrong}")
 
     def request(self, page_token: str) -> case_pb2.ListCasesRequest:
         """Returns the request for a page."""
@@ -394,6 +407,7 @@ class Operations:
     @_of_one_log
     def case(self, case_id: str) -> Steps[VerifiedCase]:
         """Fetches a case; what we know of it beforehand must be in it."""
+        _require_text("the case's id", case_id)
         held = yield Disk(lambda: self._outbox.accepted(case_id) + self._inbox.received(case_id))
         response = yield from self._ask(Rpc("GetCase", case_pb2.GetCaseRequest(case_id=case_id)))
         yield from self._refresh()
@@ -404,11 +418,20 @@ class Operations:
         return verified
 
     @_of_one_log
-    def cases(self, wanted: CaseFilter, page_token: str) -> Steps[tuple[list[VerifiedCase], str]]:
+    def cases(
+        self, wanted: CaseFilter, page_token: str, on_unverified: OnUnverified | None
+    ) -> Steps[tuple[list[VerifiedCase], str]]:
         """Fetches a page of cases."""
         response = yield from self._call(Rpc("ListCases", wanted.request(page_token)))
         yield from self._refresh()
-        cases = [self.session.verify_case(one) for one in response.cases]
+        cases: list[VerifiedCase] = []
+        for claimed in response.cases:
+            try:
+                cases.append(self.session.verify_case(claimed))
+            except VerificationError as error:
+                if on_unverified is None or isinstance(error, LogForkError):
+                    raise
+                on_unverified(claimed.id, error)
         if not all(wanted.matches(one) for one in cases):
             raise VerificationError("a case came that was not asked for")
         yield from self._believe(cases)
@@ -451,6 +474,8 @@ class Operations:
     @_of_one_log
     def inclusion_proof(self, index: int, checkpoint: Checkpoint | None) -> Steps[InclusionProof]:
         """Fetches the proof of an entry in the tree of a checkpoint, the newest unless given."""
+        if index < 0:
+            raise InputError(f"an index of the log is 0 or more, not {index}")
         if checkpoint is None:
             checkpoint = yield from self.checkpoint()
         request = log_service_pb2.GetInclusionProofRequest(index=index, size=checkpoint.size)
@@ -707,6 +732,38 @@ class Feed:
         return max(least, longest * random.uniform(0.5, 1))  # noqa: S311 - not a secret
 
 
+class CaseList:
+    """One reading of the list of our cases: where it stands, and that it comes to an end."""
+
+    def __init__(self, operations: Operations, wanted: CaseFilter, on_unverified: OnUnverified | None = None) -> None:
+        self._operations = operations
+        self._wanted = wanted
+        self._on_unverified = on_unverified
+        self._token = ""
+        self._used: set[str] = set()
+        self._above: int | None = None
+        self.ended = False
+
+    def page(self) -> Steps[list[VerifiedCase]]:
+        """Fetches the next page.
+
+        Raises:
+            VerificationError: A case or the list itself is not what it should be.
+        """
+        cases, token = yield from self._operations.cases(self._wanted, self._token, self._on_unverified)
+        # Newest first, and no page twice. Stops a list that shows a case again, and one that never ends.
+        for one in cases:
+            index = one.flag.receipt.index
+            if self._above is not None and index >= self._above:
+                raise VerificationError("the list of cases is not in order, or has one twice")
+            self._above = index
+        if token in self._used:
+            raise VerificationError("the list of cases goes round in a circle: a page was announced twice")
+        self._used.add(token)
+        self._token, self.ended = token, not token
+        return cases
+
+
 class DirectoryFile:
     """The directory's file, read again when it has changed: rotating a key, or revoking one, needs no restart."""
 
@@ -734,6 +791,13 @@ class DirectoryFile:
             return None
         self._current = found
         return found
+
+
+def _require_text(what: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{what} has a character without UTF-8, half of a surrogate pair") from None
 
 
 def batches(statements: Iterable[Signed], count: int) -> Iterator[list[Signed]]:

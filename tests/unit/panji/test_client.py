@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -826,6 +826,66 @@ def test_a_drill_among_real_cases_is_noticed(stage: Stage, ministry: Any) -> Non
     stage.exchange.lies["ListCases"] = lambda response: type(response)(cases=[case])
     with pytest.raises(VerificationError, match="not asked for"):
         list(ministry.cases())
+
+
+def test_a_list_that_announces_a_page_twice_comes_to_an_end(stage: Stage, ministry: Any) -> None:
+    """Attack: the exchange repeats a page token, and whoever lists cases goes round for ever."""
+
+    def empty(response: Any) -> Any:
+        return type(response)(next_page_token=str(2))
+
+    stage.exchange.lies["ListCases"] = empty
+    with pytest.raises(VerificationError, match="in a circle"):
+        list(ministry.cases())
+    assert len(stage.exchange.called("ListCases")) == 2
+
+
+@pytest.mark.parametrize("lie", ["one twice", "in another order", "one again on another page"])
+def test_a_case_that_is_listed_twice_or_out_of_order_is_noticed(stage: Stage, ministry: Any, lie: str) -> None:
+    stage.flags(2)
+    pages = count(1)
+
+    def change(response: Any) -> Any:
+        first, second = response.cases
+        if lie == "one again on another page":
+            return type(response)(cases=[second], next_page_token="0" * next(pages))
+        return type(response)(cases=[first, first] if lie == "one twice" else [second, first])
+
+    stage.exchange.lies["ListCases"] = change
+    with pytest.raises(VerificationError, match="not in order"):
+        list(ministry.cases())
+
+
+def test_a_case_that_does_not_verify_hides_no_other(stage: Stage, ministry: Any) -> None:
+    """Attack: one bad case, and the list of all ends there."""
+    signed = stage.flags(3)
+
+    def change(response: Any) -> Any:
+        for case in response.cases:
+            if case.id == signed[1].statement.id:
+                case.statements[0].envelope += b"\0"
+        return response
+
+    stage.exchange.lies["ListCases"] = change
+    told: list[tuple[str, VerificationError]] = []
+    found = [one.case.id for one in ministry.cases(on_unverified=lambda *each: told.append(each))]
+    assert found == [signed[2].statement.id, signed[0].statement.id]
+    ((case_id, problem),) = told
+    assert (case_id, type(problem)) == (signed[1].statement.id, ReceiptError)
+    with pytest.raises(ReceiptError):
+        list(ministry.cases())
+
+
+def test_what_cannot_be_asked_is_told_before_it_is_asked(ministry: Any) -> None:
+    for wrong, ask in (
+        ("the case's id has a character without UTF-8", lambda: ministry.case("x\ud800")),
+        ("counterpart has a character without UTF-8", lambda: list(ministry.cases(counterpart="\udfff"))),
+        ("opened_from has no time zone", lambda: list(ministry.cases(opened_from=NOON.replace(tzinfo=None)))),
+        ("opened_until has no time zone", lambda: list(ministry.cases(opened_until=NOON.replace(tzinfo=None)))),
+        ("an index of the log is 0 or more, not -1", lambda: ministry.inclusion_proof(-1)),
+    ):
+        with pytest.raises(InputError, match=wrong):
+            ask()
 
 
 # The log.

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from panji.cli.boundary import Exit, describe
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
+from panji.cli.output import Output, plain, table
 from panji.cli.output import Output, plain, safe, table
 from panji.cli.records import case_record, line, statement_record, subject, summary
+from panji.core.display import safe
 from panji.core.vocabulary import CaseState, Category, TargetState
+from panji.errors import VerificationError
 
 if TYPE_CHECKING:
     from panji.session import VerifiedCase
@@ -63,6 +67,12 @@ def list_cases(
     """List your cases, newest first. Their states are computed here, from statements verified here."""
     out = Output(as_json=json)
     found: list[VerifiedCase] = []
+    problems: list[VerificationError] = []
+
+    def unverified(case_id: str, problem: VerificationError) -> None:
+        problems.append(problem)
+        out.error(describe(VerificationError(f"case {case_id}: {problem}"))[1])
+
     with session(profile) as client:
         cases = client.cases(
             states=tuple(state or ()),
@@ -71,12 +81,15 @@ def list_cases(
             opened_from=since,
             opened_until=until,
             test=test,
+            on_unverified=unverified,
         )
         for one in islice(cases, limit):
             out.record(case_record(one))
             found.append(one)
     columns = ("case", "opened", "authority", "platform", "about", "state", "targets")
     out.show(table(*columns, rows=map(_row, found)) if found else "No cases.")
+    if problems:
+        raise typer.Exit(Exit.VERIFICATION)
 
 
 def _row(one: "VerifiedCase") -> tuple[str, ...]:

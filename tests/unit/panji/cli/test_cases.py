@@ -96,6 +96,18 @@ def test_an_exchange_that_lies_is_told_apart_from_one_that_refuses(panji: Any, e
     assert panji.error("case", "show", case, exit_code=4)["reason"] == "VERIFICATION_FAILED"
 
 
+def test_a_case_that_does_not_verify_is_told_and_the_others_are_listed(panji: Any, exchange: Any) -> None:
+    bad, good = (panji.submit()["id"] for _ in range(2))
+    ((envelope, receipt),) = exchange._said[bad]
+    exchange._said[bad] = [(envelope + b"\0", receipt)]
+    result = panji("case", "list")
+    assert result.exit_code == 4
+    assert good in result.stdout.replace("\n", "")
+    assert f"error: case {bad}: the receipt is of another statement" in result.stderr
+    (record,) = panji.records("case", "list", exit_code=4)
+    assert record["id"] == good
+
+
 def test_a_statement_that_does_not_verify_is_named_with_the_way_past_it_which_is_recorded(
     panji: Any, exchange: Any
 ) -> None:
