@@ -115,15 +115,12 @@ class Trust:
         envelope = _parsed(data)
         signed_by = self._signed_by(envelope, receipt.received_at)
         # 3 A statement by its signed type, and whole. Stops bytes that were signed as something else.
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise DeliveryError("the payload is no statement by its type")
-        statement = _parsed_statement(envelope.payload)
+        statement = _parsed_statement(envelope)
         # 4 By as many keys of the very sender as its organisation had to use then, and by persons where two must agree.
         #   Stops one participant, or one pair of eyes where four are needed, from speaking as another.
         signers = self._signers(statement, signed_by, receipt.received_at)
         # 5 For this exchange. Stops a replay of what was said elsewhere.
-        if statement.exchange != self.exchange:
-            raise DeliveryError("the statement was made for another exchange")
+        _must_be_for(self.exchange, statement)
         # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
         must_fit(receipt, statement)
         return Verified(statement, data, digest, receipt, signers)
@@ -184,6 +181,27 @@ class Trust:
         return dsse.verify(envelope, [record.key for record in self._keys.values() if record.valid_at(at)])
 
 
+def logged(data: bytes, receipt: Receipt, checkpoint: Checkpoint) -> Statement:
+    """Verifies what a receipt proves by itself: that a statement is in a log as what it is. Not who made it.
+
+    The steps are those of :meth:`Trust.statement` without the second and the fourth, which take a directory: until then
+    whom the statement names as its sender is a claim.
+
+    Args:
+        data: The exact bytes of its envelope.
+        receipt: Its receipt.
+        checkpoint: What the receipt's checkpoint opens to, by the log's key.
+
+    Raises:
+        VerificationError: DeliveryError, ReceiptError or ProofError.
+    """
+    receipts.verify_in(receipt, dsse.digest(data), checkpoint)
+    statement = _parsed_statement(_parsed(data))
+    _must_be_for(checkpoint.origin, statement)
+    must_fit(receipt, statement)
+    return statement
+
+
 def follow(case_id: str, statements: Sequence[Verified]) -> VerifiedCase:
     """Computes a case from its verified statements.
 
@@ -239,8 +257,15 @@ def _parsed(data: bytes) -> Envelope:
         raise DeliveryError(f"what was delivered is no envelope: {error}") from error
 
 
-def _parsed_statement(payload: bytes) -> Statement:
+def _must_be_for(exchange: str, statement: Statement) -> None:
+    if statement.exchange != exchange:
+        raise DeliveryError("the statement was made for another exchange")
+
+
+def _parsed_statement(envelope: Envelope) -> Statement:
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise DeliveryError("the payload is no statement by its type")
     try:
-        return parse_statement(payload, strict=False)
+        return parse_statement(envelope.payload, strict=False)
     except InputError as error:
         raise DeliveryError(f"what was delivered is no statement: {error}") from error

@@ -9,7 +9,6 @@ import typer
 from panji.cli.boundary import Exit, describe
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
 from panji.cli.output import Output, plain, table
-from panji.cli.output import Output, plain, safe, table
 from panji.cli.records import case_record, line, statement_record, subject, summary
 from panji.core.display import safe
 from panji.core.vocabulary import CaseState, Category, TargetState

@@ -1,5 +1,6 @@
 """Proof: ``panji receipt export``, ``panji receipt verify`` and ``panji checkpoint``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,16 +9,15 @@ import typer
 from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session, statement_id
 from panji.cli.output import Output, plain
 from panji.client import Client
-from panji.core import envelope as dsse
-from panji.core import receipt as receipts
+from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.directory import parse_directory
 from panji.core.note import NoteVerifier
+from panji.core.receipt import Receipt
 from panji.core.statements import Statement
-from panji.errors import ConfigError, InputError, NoteError, Reason, RefusedError, SignatureError
+from panji.errors import ConfigError, InputError, NoteError, Reason, RefusedError
 from panji.session import Verified
-from panji.wire.envelopes import parse_envelope
+from panji.trust import Trust, logged
 from panji.wire.receipts import encode_receipt, parse_receipt
-from panji.wire.statements import parse_statement
 from panji.witnesses import Witnessed
 
 ENVELOPE_SUFFIX = ".envelope"
@@ -97,7 +97,7 @@ def verify(
     envelope: Annotated[Path | None, typer.Option(help="The envelope's file. [beside the receipt]")] = None,
     log_key: Annotated[str, typer.Option(envvar=KEY_VARIABLE, help="The log's verifier key. [the profile's]")] = "",
     directory: Annotated[
-        Path | None, typer.Option(help="A directory.toml: checks the sender's signatures, too. [the profile's]")
+        Path | None, typer.Option(help="A directory.toml: verifies who the sender is, too. [the profile's]")
     ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -116,11 +116,15 @@ def verify(
     except NoteError as error:
         raise InputError(f"--log-key is no verifier key: {error}") from error
     data = _bytes(envelope or receipt.with_suffix(ENVELOPE_SUFFIX))
-    digest = dsse.digest(data)
-    proven = receipts.verify(claimed, digest, log)
-    statement = parse_statement(parse_envelope(data).payload, strict=False)
-    signers = _signers(data, statement, proven.receipt, directory) if directory is not None else None
-    _show(Output(as_json=json), statement, proven, signers)
+    head = open_checkpoint(claimed.checkpoint, log)
+    signers: Sequence[str] | None = None
+    if directory is None:
+        statement = logged(data, claimed, head)
+    else:
+        trust = Trust(log.name, parse_directory(_bytes(directory).decode("utf-8", "replace")))
+        verified = trust.statement(data, claimed, head)
+        statement, signers = verified.statement, verified.signers
+    _show(Output(as_json=json), statement, claimed, head, signers)
 
 
 def _bytes(path: Path) -> bytes:
@@ -130,23 +134,14 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _signers(data: bytes, statement: Statement, receipt: receipts.Receipt, directory: Path) -> list[str]:
-    known = parse_directory(_bytes(directory).decode("utf-8", "replace"))
-    sender = known.organisation(statement.sender)
-    if sender is None:
-        raise SignatureError(f"the directory does not know {statement.sender}, the sender")
-    keys = known.keys(sender.id, receipt.received_at)
-    return [key.keyid for key in dsse.verify(parse_envelope(data), keys, sender.threshold)]
-
-
-def _show(out: Output, statement: Statement, proven: receipts.VerifiedReceipt, signers: list[str] | None) -> None:
-    it, head = proven.receipt, proven.checkpoint
+def _show(out: Output, statement: Statement, it: Receipt, head: Checkpoint, signers: Sequence[str] | None) -> None:
     record = {
         "type": "receipt",
         "verified": True,
         "statement_id": statement.id,
         "kind": it.kind,
         "sender": statement.sender,
+        "sender_verified": signers is not None,
         "recipient": it.recipient,
         "sequence": it.sequence,
         "received_at": it.received_at,
@@ -157,10 +152,12 @@ def _show(out: Output, statement: Statement, proven: receipts.VerifiedReceipt, s
         "root": head.root_text,
         "signers": signers,
     }
-    signed = "not checked: give --directory" if signers is None else f"by {len(signers)} of the sender's keys"
+    sender = f"From {statement.sender}, by {len(signers or ())} of its keys,"
+    if signers is None:
+        sender = f"By its own word from {statement.sender}: NOT verified, that takes --directory. It went"
     out.record(
         record,
         f"Verified: {it.kind} {statement.id}, SHA-256 {it.digest.hex()},\n"
         f"is entry {it.index} of {head.origin} since {plain(it.received_at)} (log of {head.size}).\n"
-        f"From {statement.sender} to {it.recipient}, number {it.sequence} there. Signature {signed}.",
+        f"{sender} to {it.recipient}, number {it.sequence} there.",
     )

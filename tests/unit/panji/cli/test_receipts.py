@@ -4,10 +4,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.lying_exchange import Log
+from support.statements import a_statement
 from support.witnesses import WITNESSES, cosigned, policy_text
 
+from panji.core import envelope as dsse
 from panji.core.keys import PrivateKeySigner
-from panji.core.note import NoteVerifier
+from panji.core.note import NoteSigner, NoteVerifier
+from panji.wire.envelopes import encode_envelope
+from panji.wire.receipts import encode_receipt
+from panji.wire.statements import encode_statement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +34,42 @@ def test_a_receipt_is_verified_with_two_files_and_the_logs_key_and_no_profile(
     assert (record["sender"], record["index"], record["signers"]) == ("kominfo", 0, None)
     directory = made.directory / "telegram" / "directory.toml"
     result = panji("receipt", "verify", exported["receipt"], "--log-key", made.log_key, "--directory", directory, by="")
-    assert "Signature by 1 of the sender's keys" in result.stdout
+    assert "From kominfo, by 1 of its keys, to telegram, number 1 there." in result.stdout
+
+
+def test_without_a_directory_the_sender_is_a_claim(panji: Any, made: Any, exported: dict[str, Any]) -> None:
+    verify = ("receipt", "verify", exported["receipt"], "--log-key", made.log_key)
+    (record,) = panji.records(*verify, by="")
+    assert (record["sender"], record["sender_verified"]) == ("kominfo", False)
+    assert "By its own word from kominfo: NOT verified" in panji(*verify, by="").stdout
+
+
+@pytest.mark.parametrize("with_directory", [True, False])
+@pytest.mark.parametrize("lie", ["another feed", "another kind", "another exchange", "another type"])
+def test_a_receipt_for_something_else_is_no_proof(
+    panji: Any, made: Any, tmp_path: Path, lie: str, with_directory: bool
+) -> None:
+    """Attack: the exchange logs a flag for somebody else, or as something else, and shows a receipt all the same."""
+    log = Log(
+        NoteSigner(made.origin, PrivateKeySigner.from_pem((made.directory / "exchange/keys/log.pem").read_bytes()))
+    )
+    key = PrivateKeySigner.from_pem((made.directory / "kominfo/keys/statements.pem").read_bytes())
+    now = datetime.now(UTC)
+    exchange = "another.example/log" if lie == "another exchange" else made.origin
+    statement = a_statement(sender="kominfo", recipient="telegram", exchange=exchange, issued_at=now)
+    payload_type = "text/plain" if lie == "another type" else dsse.PAYLOAD_TYPE
+    data = encode_envelope(dsse.sign(encode_statement(statement), [key], payload_type))
+    kind = "acknowledgement" if lie == "another kind" else "flag"
+    receipt = log.append(dsse.digest(data), kind, "whatsapp" if lie == "another feed" else "telegram", 1, now)
+    (tmp_path / "x.envelope").write_bytes(data)
+    (tmp_path / "x.receipt").write_bytes(encode_receipt(receipt))
+    trusted = () if with_directory else ("--log-key", made.log_key)
+    error = panji.error(
+        "receipt", "verify", tmp_path / "x.receipt", *trusted, by="telegram" if with_directory else "", exit_code=4
+    )
+    assert {"feed": "feed", "kind": "not for a flag", "exchange": "exchange", "type": "type"}[lie[8:]] in error[
+        "message"
+    ]
 
 
 def test_a_profile_gives_the_key_and_the_directory(panji: Any, exported: dict[str, Any]) -> None:
@@ -48,7 +89,7 @@ def test_a_changed_envelope_another_log_and_an_unknown_sender_are_caught(
     assert panji.error(*verify, "--log-key", stranger, exit_code=4)["reason"] == "VERIFICATION_FAILED"
     nobody = tmp_path / "directory.toml"
     nobody.write_text("")
-    assert "does not know kominfo" in panji.error(*verify, "--directory", nobody, exit_code=4)["message"]
+    assert "0 of 1 needed signatures" in panji.error(*verify, "--directory", nobody, exit_code=4)["message"]
 
 
 def test_what_is_no_receipt_no_key_or_no_file_is_invalid_input(
