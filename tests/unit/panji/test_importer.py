@@ -274,6 +274,16 @@ def test_a_line_that_is_no_json_is_named_by_its_number_and_sinks_nobody() -> Non
     assert rows[1].violations[0].description.startswith("is no JSON at column")
 
 
+def test_a_name_that_stands_twice_is_told_and_loses_nothing() -> None:
+    """Attack: of two lists of targets in one row, the first would vanish in silence."""
+    row = lines(FLAG)[:-2].decode() + ', "targets": [{"kind": "CHANNEL", "url": "https://t.me/other"}]}'
+    nested = lines(FLAG).decode().replace('"jurisdiction": ', '"jurisdiction": "SG", "jurisdiction": ', 1)
+    for text, name in ((row, "targets"), (nested, "jurisdiction")):
+        (read,) = importer.read(text.encode()).rows
+        assert read.flag is None
+        assert [one.description for one in read.violations] == [f"has '{name}' twice in one object"]
+
+
 def test_repeated_rows_are_named_and_not_sent_twice() -> None:
     by_id = importer.read(lines(FLAG | {"id": "a"}, FLAG | {"id": "b"}, FLAG | {"id": "a", "reasons": "Other."})).rows
     assert [bool(row.flag) for row in by_id] == [True, True, False]
@@ -406,6 +416,62 @@ def test_a_row_with_too_many_cells_or_a_cell_without_end_is_named() -> None:
     assert importer.read(csv_file(good, f"B,{'x' * 200_000}")).rows[0].flag
 
 
+LONG = "x" * 70_000
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ('"He said', 4),
+        ('"He said ""no', 4),
+        ('"He said"",', 4),
+        ('"One.\r\nTwo.","', 5),
+        (f'"{LONG}\r\n{LONG}', 4),
+        ('"He said" no', 4),
+    ],
+    ids=[
+        "to the end",
+        "after a doubled one",
+        "doubled at the end",
+        "in a later line",
+        "beyond what a cell may hold",
+        "too early",
+    ],
+)
+def test_a_quote_that_is_not_closed_refuses_the_file_and_swallows_no_row(cell: str, line: int) -> None:
+    """Attack, or accident: one quote, and the rest of the file becomes the text of one cell, in silence."""
+    good = [ROW.format(flag=name) + f"URL,https://a.example/{name},{name}" for name in "ABCDE"]
+    header = HEADER.replace("sha256", "locator_note")
+    with pytest.raises(InputError, match=f"the quote that opens in line {line} is not closed"):
+        importer.read(csv_file(*good[:2], good[2][:-1] + cell, *good[3:], header=header))
+
+
+def test_a_quote_that_another_row_closes_refuses_the_file() -> None:
+    first = ROW.format(flag="A").replace("Why.", '"Why.') + "URL,https://a.example/1,"
+    second = ROW.format(flag="B").replace("Why.", '"Else."') + "URL,https://a.example/2,"
+    with pytest.raises(InputError, match="in line 2"):
+        importer.read(csv_file(first, second))
+
+
+@pytest.mark.parametrize(("header", "said"), [('"kind,url', "in line 1"), ("x" * 200_000, "field larger")])
+def test_a_header_that_is_no_csv_is_told(header: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        importer.read(csv_file("URL,https://a.example/", header=header), Format.CSV)
+
+
+def test_quotes_that_are_meant_are_read() -> None:
+    row = ROW.format(flag="A").replace("Why.", '"He said ""no"", twice."').replace("Kominfo", 'The "K"')
+    flag = importer.read(csv_file(row + "URL,https://a.example/1,")).rows[0].flag
+    assert flag is not None
+    assert (flag.reasons, flag.issuing_authority.name) == ('He said "no", twice.', 'The "K"')
+
+
+def test_a_long_cell_between_quotes_sinks_its_row_only() -> None:
+    good, long = (ROW.format(flag=name) + f"URL,https://a.example/{name}," for name in "AB")
+    rows = importer.read(csv_file(good, long.replace("Why.", f'"{"x" * 200_000}"'), good.replace("A,", "C,"))).rows
+    assert [bool(row.flag) for row in rows] == [True, False, True]
+
+
 def test_semicolons_separate_where_commas_do_not() -> None:
     header = HEADER.replace(",", ";")
     row = ROW.format(flag="A").replace("; ", " ").replace(" LABEL", "").replace(",", ";") + "URL;https://a.example/1;"
@@ -441,6 +507,16 @@ def test_the_shape_is_recognised_and_can_be_said() -> None:
 
 
 # Citations
+
+
+def test_a_citation_of_spaces_costs_what_any_other_of_its_length_does() -> None:
+    """Attack: work that grows with the square of the spaces; these would take many minutes."""
+    spaces = " " * 60_000
+    assert parse_legal_basis(f"ID: x{spaces}y") == LegalBasis(jurisdiction="ID", law=f"x{spaces}y")
+    assert parse_legal_basis(f"ID: x{spaces}, art{spaces}y").article == ""
+    assert parse_legal_basis(f"ID: x{spaces}(no article cited)").law == "x"
+    assert parse_legal_basis(f"ID: x,{spaces}art. 1").article == "art. 1"
+    assert parse_legal_basis("ID: x" + " art" * 15_000).article == ""
 
 
 @pytest.mark.parametrize(

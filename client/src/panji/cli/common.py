@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from panji import importer
 from panji.client import Client
 from panji.core import form
 from panji.core.vocabulary import Role, names
@@ -128,9 +129,11 @@ def load_object(path: Path) -> dict[str, Any]:
     """
     try:
         data = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
-        entry = json.loads(data)
+        entry = json.loads(data, object_pairs_hook=importer.unambiguous)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
     except (ValueError, RecursionError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"{path} is no JSON{where}") from None

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 
 def key_of(row: Row) -> str:
-    """Returns what a row is known by: a digest of its id and its flag, whatever list it came in."""
-    flag = dataclasses.replace(row.flag, batch=None) if row.flag is not None else None
+    """Returns what a row is known by: a digest of its id and its flag, whatever file it came in."""
+    flag = row.flag
+    if flag is not None and not row.names_list:
+        flag = dataclasses.replace(flag, batch=None)
     said = _without_defaults({"id": row.source_id, "language": row.language, "flag": plain(flag)})
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

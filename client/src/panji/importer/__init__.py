@@ -17,7 +17,7 @@ from panji.core.statements import BatchReference
 from panji.errors import InputError
 from panji.importer import records, table, takedowns
 from panji.importer.citations import parse_legal_basis
-from panji.importer.records import value_of
+from panji.importer.records import unambiguous, value_of
 from panji.importer.rows import Draft, Format, Import, Row, finish, flag_violations
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "read",
     "read_file",
     "recognise",
+    "unambiguous",
     "value_of",
 ]
 
@@ -46,7 +47,8 @@ def read(data: bytes, format: Format | None = None) -> Import:  # noqa: A002 - t
         format: Its shape; recognised from the content unless given.
 
     Raises:
-        InputError: The file as a whole can't be read: not UTF-8, or a CSV header that is missing or unknown.
+        InputError: The file as a whole can't be read: not UTF-8, a CSV header that is missing or unknown, or a quote in
+            CSV that is not closed.
     """
     try:
         text = data.decode("utf-8-sig")

@@ -7,10 +7,10 @@ import re
 from panji.core.statements import LegalBasis
 
 _CITATION = re.compile(r"(?:(?P<country>[A-Za-z]{2}):\s*)?(?P<rest>.*)", re.DOTALL)
-_ARTICLE = re.compile(
-    r",?\s+(?P<article>(?:arts?|articles?|pasal|ss?|sec|section|para|§)\.?\s*\d.*)$", re.IGNORECASE | re.DOTALL
+_ARTICLE = re.compile(  # looks back at one space: a run of them is passed once, not once for each
+    r"(?<=\s)(?:arts?|articles?|pasal|ss?|sec|section|para|§)\.?\s*\d.*", re.IGNORECASE | re.DOTALL
 )
-_NO_ARTICLE = re.compile(r"\s*\(no article cited\)$")
+_NO_ARTICLE = "(no article cited)"
 
 
 def parse_legal_basis(citation: str) -> LegalBasis:
@@ -21,8 +21,10 @@ def parse_legal_basis(citation: str) -> LegalBasis:
     """
     found = _CITATION.fullmatch(citation.strip())
     country, rest = (found["country"] or "", found["rest"]) if found else ("", citation)
-    rest = _NO_ARTICLE.sub("", rest)
+    if rest.endswith(_NO_ARTICLE):
+        rest = rest.removesuffix(_NO_ARTICLE).rstrip()
     article = _ARTICLE.search(rest)
     if article is None:
         return LegalBasis(jurisdiction=country.upper(), law=rest)
-    return LegalBasis(jurisdiction=country.upper(), law=rest[: article.start()], article=article["article"])
+    law = rest[: article.start()].rstrip().removesuffix(",")
+    return LegalBasis(jurisdiction=country.upper(), law=law, article=article[0])

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_h
 
 from panji.core.statements import Flag, LegalBasis
 from panji.core.vocabulary import SUB_CATEGORIES, SubCategory, names
-from panji.errors import Violation
+from panji.errors import InputError, Violation
 from panji.importer.citations import parse_legal_basis
 from panji.importer.rows import Draft
 
@@ -38,10 +38,25 @@ def lines(text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line, object_pairs_hook=unambiguous)
+            except InputError as error:
+                yield number, Violation("line", str(error))
             except (ValueError, RecursionError) as error:
                 where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
                 yield number, Violation("line", f"is no JSON{where}")
+
+
+def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes a JSON object, for ``json.loads``: of a name that stands twice, one value would be lost without a word.
+
+    Raises:
+        InputError: A name stands twice.
+    """
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"has {twice[:60]!r} twice in one object")
+    return dict(pairs)
 
 
 def drafts(text: str) -> Iterator[Draft]:

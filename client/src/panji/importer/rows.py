@@ -57,6 +57,8 @@ class Row:
     """How many targets the row names, also where it makes no flag."""
     language: str
     """Of the flag's texts, where the row says it."""
+    names_list: bool = False
+    """The row says itself which list it belongs to; otherwise the file is the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def finish(draft: Draft, batch: BatchReference, seen: dict[object, int]) -> Row:
         violations=tuple(map(draft.told, violations)),
         targets=draft.targets,
         language=draft.language,
+        names_list=flag is not None and flag.batch is not None,
     )
 
 

@@ -89,7 +89,8 @@ def drafts(text: str) -> Iterator[Draft]:
     """Read the rows of a file.
 
     Raises:
-        InputError: The header is missing, or has a column that is unknown or stands twice.
+        InputError: The header is missing, or has a column that is unknown or stands twice; or a quote is not closed,
+            and with it nobody knows where the rows after it begin.
     """
     groups: dict[str, _Group] = {}
     for number, cells, violation in _rows(text):
@@ -110,24 +111,54 @@ def drafts(text: str) -> Iterator[Draft]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str], Violation | None]]:
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
-    header = [name.strip().lower() for name in next(reader, [])]
-    _check(header)
+    lines = io.StringIO(text, newline="").readlines()
+    delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
+    # Strict: a quote that is not closed would make the rest of the file, or half of it, the text of one cell.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] | None = None
     while True:
         number = reader.line_num + 1
         try:
-            row = next(reader)
-        except StopIteration:
-            return
+            row = next(reader, None)
         except csv.Error as error:
+            opened = _opened(lines[number - 1 : reader.line_num], delimiter)
+            if opened is not None:
+                raise InputError(
+                    f"the file is no CSV: the quote that opens in line {number + opened} is not closed where its cell"
+                    " ends, so nobody knows where the rows after it begin; nothing was read"
+                ) from error
+            if header is None:
+                raise InputError(f"the file is no CSV: {error}") from error
             yield number, {}, Violation("line", f"is no CSV: {error}")
             continue
-        if not any(cell.strip() for cell in row):
-            continue
-        cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
-        surplus = Violation("line", "has more cells than the header") if len(row) > len(header) else None
-        yield number, cells, surplus
+        if header is None:
+            header = [name.strip().lower() for name in row or []]
+            _check(header)
+        elif row is None:
+            return
+        elif any(cell.strip() for cell in row):
+            cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+            surplus = Violation("line", "has more cells than the header") if len(row) > len(header) else None
+            yield number, cells, surplus
+
+
+def _opened(lines: list[str], delimiter: str) -> int | None:
+    """Returns in which line of a row the cell opens that its quotes do not close; None where all of them do."""
+    opened, state = 0, "start"
+    for position, line in enumerate(lines):
+        for character in line:
+            if state == "quoted":
+                state = "quote" if character == '"' else state
+            elif character == delimiter or character in "\r\n":
+                state = "start"
+            elif state == "quote" and character != '"':
+                return opened
+            elif character == '"' and state != "plain":
+                opened = position if state == "start" else opened  # else two in a row: one that is meant
+                state = "quoted"
+            else:
+                state = "plain"
+    return opened if state == "quoted" else None
 
 
 def _check(header: list[str]) -> None:

@@ -62,6 +62,14 @@ def test_a_decision_file_of_the_wrong_shape_names_its_fields(panji: Any, tmp_pat
     }
 
 
+def test_a_decision_that_says_something_twice_is_not_sent(panji: Any, tmp_path: Path) -> None:
+    case = panji.submit()["id"]
+    file = tmp_path / "decision.json"
+    file.write_text('{"targets": [], "note": "One.", "note": "Two."}')
+    message = panji.error("decide", case, "--file", file, by="telegram", exit_code=2)["message"]
+    assert message.endswith("decision.json has 'note' twice in one object")
+
+
 def test_a_decision_that_is_not_clear_is_not_sent(panji: Any, exchange: Any) -> None:
     case = panji.submit()["id"]
     for options in (

@@ -50,6 +50,14 @@ def urls(exchange: Any) -> list[str]:
     ]
 
 
+def test_rows_that_differ_only_in_their_place_in_a_list_are_all_sent(panji: Any, exchange: Any, tmp_path: Path) -> None:
+    rows = [row(1, id="", batch={"id": "list", "position": position, "count": 2}) for position in (1, 2)]
+    file = write(tmp_path / "two.jsonl", rows)
+    assert statuses(panji.records("import", file, "--to", "telegram")) == ["accepted"] * 2
+    assert statuses(panji.records("import", file, "--to", "telegram")) == ["already_sent"] * 2
+    assert exchange.size == 2
+
+
 def test_every_row_is_sent_and_accounted_for(panji: Any, exchange: Any, file: Path) -> None:
     records = panji.records("import", file, "--to", "telegram", "--batch", 3)
     assert statuses(records) == ["accepted"] * 7

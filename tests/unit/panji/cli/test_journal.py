@@ -77,3 +77,5 @@ def test_a_row_is_known_by_what_it_says_and_not_by_the_list_it_came_in() -> None
     assert keys(one, other) == list(reversed(keys(other, one)))
     assert len(set(keys(one, other, one | {"id": "1"}))) == 3
     assert keys(one)[0] == keys(one | {"reference": ""})[0]
+    listed = [one | {"batch": {"id": "list", "position": position, "count": 2}} for position in (1, 2)]
+    assert len({*keys(*listed), *keys(one)}) == 3
