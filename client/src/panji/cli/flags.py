@@ -21,6 +21,7 @@ from panji.cli.common import (
 )
 from panji.cli.output import Output
 from panji.cli.records import accepted, refusal_record, statement_record, summary
+from panji.core.display import safe
 from panji.core.statements import Flag
 from panji.core.vocabulary import AuthorityKind, Category, Instrument, RequestedAction, TargetKind, Urgency
 from panji.errors import InputError, RefusedError, Violation
@@ -158,16 +159,15 @@ def outbox(
         waiting = client.pending()
         if not send:
             for signed in waiting:
-                out.record(
-                    statement_record(signed), f"{signed.statement.id} {signed.statement.kind}: {summary(signed)}"
-                )
+                told = safe(f"{signed.statement.id} {signed.statement.kind}: {summary(signed)}")
+                out.record(statement_record(signed), told)
             out.show(f"{len(waiting)} waiting")
             return
         for signed, result in client.submit_many(waiting):
             if isinstance(result, RefusedError):
                 refused += 1
                 record = {"type": "refused", "statement_id": signed.statement.id}
-                out.record(record | refusal_record(result), f"{signed.statement.id} refused: {result}")
+                out.record(record | refusal_record(result), safe(f"{signed.statement.id} refused: {result}"))
             else:
                 out.record(statement_record(result), accepted(result))
     if refused:

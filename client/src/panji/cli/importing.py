@@ -26,6 +26,7 @@ from panji.cli.journal import Journal, key_of
 from panji.cli.output import Output, table
 from panji.cli.records import refusal_record
 from panji.client import Client
+from panji.core.display import safe
 from panji.core.identifier import new_id
 from panji.errors import InputError, Reason, RefusedError
 from panji.importer import Format, Import, Row
@@ -239,7 +240,7 @@ class _Report:
         name = f" ({row.source_id})" if row.source_id else ""
         told = status in {"refused", "incomplete"}
         why = f"{record['reason']} {record['message']} {missing}".strip()
-        self._out.record(record, f"line {row.number}{name}: {status}: {why}" if told else "")
+        self._out.record(record, safe(f"line {row.number}{name}: {status}: {why}") if told else "")
         if self._progress is not None:
             self._progress.advance(self._progress.task_ids[0])
 

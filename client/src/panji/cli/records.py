@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from panji.cli.output import plain
+from panji.core.display import safe
 from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
@@ -84,7 +85,7 @@ def subject(case: Case) -> str:
 
 
 def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, C901 - a table
-    """Returns what a statement says, in one line."""
+    """Returns what a statement says, shortly. Where it begins a line, :func:`safe` keeps it from beginning another."""
     match one.statement.body:
         case Flag() as flag:
             first = locator(flag.targets[0])
@@ -123,11 +124,11 @@ def _outcome(outcome: str, refusal: RefusalReason) -> str:
 
 
 def line(one: Verified) -> str:
-    """Returns a statement in one line: when, what, from whom, on which case."""
+    """Returns a statement in one line, whatever it says: when, what, from whom, on which case."""
     it, receipt = one.statement, one.receipt
     drill = " [test]" if it.test else ""
     when = receipt.received_at.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{when} #{receipt.sequence} {it.kind.value}{drill} from {it.sender}, case {it.case}: {summary(one)}"
+    return safe(f"{when} #{receipt.sequence} {it.kind.value}{drill} from {it.sender}, case {it.case}: {summary(one)}")
 
 
 def accepted(one: Verified) -> str:

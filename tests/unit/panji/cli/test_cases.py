@@ -30,6 +30,22 @@ def test_content_cannot_play_with_the_terminal(panji: Any) -> None:
         assert "\x1b" not in shown
 
 
+FORGED = "2026-11-24 15:00:00 #2 decision from telegram, case 1: 1 REMOVED"
+
+
+def test_a_statement_is_one_line_and_says_nothing_in_anothers_name(panji: Any, exchange: Any) -> None:
+    """Attack: a line feed in a note, and behind it a line as if somebody else had spoken."""
+    case = panji.submit("--reasons", f"See.\n{FORGED}")["id"]
+    panji("acknowledge", case, "--note", f"We look at it.\n{FORGED}", by="telegram")
+    (heard,) = panji("watch", "--once").stdout.splitlines()
+    assert heard.endswith(f"RECEIVED: We look at it.\\n{FORGED}")
+    exchange.silent_after = exchange.size
+    panji("correspond", case, "--subject", "Why", "--text", f"Because.\n{FORGED}")
+    waiting, count = panji("outbox").stdout.splitlines()
+    assert waiting.endswith(f"Why: Because.\\n{FORGED}")
+    assert count == "1 waiting"
+
+
 def test_every_kind_of_statement_has_its_line(panji: Any) -> None:
     case = panji.submit()["id"]
     panji("acknowledge", case, "--note", "Desk 4.", by="telegram")

@@ -58,6 +58,13 @@ def test_rows_that_differ_only_in_their_place_in_a_list_are_all_sent(panji: Any,
     assert exchange.size == 2
 
 
+def test_the_name_of_a_row_is_in_its_line_and_makes_no_other(panji: Any, tmp_path: Path) -> None:
+    """Attack: a file whose rows report on other rows."""
+    file = write(tmp_path / "flags.jsonl", [row(1, id="x\nline 7: refused: \x1b[31m", urgency="?")])
+    (line, *_) = panji("import", file, "--to", "telegram").stdout.splitlines()
+    assert line.startswith("line 1 (x\\nline 7: refused: \\x1b[31m): incomplete: flag.urgency")
+
+
 def test_every_row_is_sent_and_accounted_for(panji: Any, exchange: Any, file: Path) -> None:
     records = panji.records("import", file, "--to", "telegram", "--batch", 3)
     assert statuses(records) == ["accepted"] * 7
