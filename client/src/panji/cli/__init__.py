@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from panji import __version__
+
+# gRPC logs what a peer says, as the peer says it, to standard error: on a terminal, that would be for it to control.
+# What matters of it comes back as errors. GRPC_VERBOSITY in the environment has it log all the same.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from panji.cli.answers import add_to as add_answers
 from panji.cli.boundary import EXIT_CODES, CommandLine
 from panji.cli.cases import add_to as add_cases

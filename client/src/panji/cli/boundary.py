@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from panji.cli.output import Output, plain
+from panji.cli.output import Output, Warnings, plain
 from panji.cli.records import refusal_record
 from panji.errors import ConfigError, InputError, LogForkError, RefusedError, TransportError, VerificationError
 
@@ -97,11 +97,13 @@ class CommandLine(TyperGroup):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Run a command and end the process."""
         arguments = list(sys.argv[1:] if args is None else args)
+        out = Output(as_json="--json" in arguments)
         try:
-            code = super().main(arguments, prog_name or "panji", **extra | {"standalone_mode": False})
+            with Warnings(out):
+                code = super().main(arguments, prog_name or "panji", **extra | {"standalone_mode": False})
         except Exception as error:
             if os.environ.get("PANJI_DEBUG"):
                 raise
             code, record = describe(error)
-            Output(as_json="--json" in arguments).error(record)
+            out.error(record)
         sys.exit(code or Exit.OK)

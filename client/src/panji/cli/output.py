@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.table import Table
@@ -80,10 +81,17 @@ class Output:
         if not self.as_json:
             self._console.print(Text(safe(human, lines=True)) if isinstance(human, str) else human, soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """Print a warning, on standard error: something went wrong, and the command goes on."""
+        if self.as_json:
+            self._json_error({"warning": {"message": message}})
+        else:
+            self.errors.print(Text(f"warning: {safe(message)}"))
+
     def error(self, record: Mapping[str, Any]) -> None:
         """Print an error, on standard error."""
         if self.as_json:
-            print(json.dumps(plain(dict(record))).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)  # noqa: T201
+            self._json_error(record)
             return
         error = record["error"]
         reason = error["reason"] + (", retryable" if error["retryable"] else "")
@@ -94,3 +102,25 @@ class Output:
             details.append(("request", error["request_id"]))
         for name, detail in details:
             self.errors.print(Text(f"  {safe(name)}: {safe(detail)}"))
+
+    def _json_error(self, record: Mapping[str, Any]) -> None:
+        print(json.dumps(plain(dict(record))).replace("\x7f", "\\u007f"), file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Warnings(logging.Handler):
+    """What libraries log, for people: without a handler, Python itself would write it to the terminal as it is."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__(logging.WARNING)
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        self._out.warn(record.getMessage())
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)

@@ -1,6 +1,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -131,3 +138,61 @@ def test_a_transport_error_with_an_empty_outbox_is_told_as_it_is(panji: Any, exc
 
     exchange.call = gone
     assert panji.error("checkpoint", exit_code=5)["message"] == "UNAVAILABLE: nobody answers"
+
+
+def test_what_a_library_logs_does_not_play_with_the_terminal(
+    panji: Any, exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: the exchange's words go to the terminal by way of a warning."""
+    answer = exchange.call
+
+    def warn(caller: str, method: str, request: Any) -> Any:
+        logging.getLogger("panji.client").warning("broke off: %s", "busy\x1b]0;owned\x07\nerror: log forked")
+        return answer(caller, method, request)
+
+    monkeypatch.setattr(exchange, "call", warn)
+    before = list(logging.getLogger().handlers)
+    told = panji("checkpoint").stderr
+    assert told == "warning: broke off: busy\\x1b]0;owned\\x07\\nerror: log forked\n"
+    (line,) = panji("checkpoint", "--json").stderr.splitlines()
+    assert json.loads(line)["warning"]["message"].startswith("broke off: busy\x1b")
+    assert logging.getLogger().handlers == before
+
+
+GOODBYE = """
+import panji.cli, grpc, sys
+channel = grpc.insecure_channel(sys.argv[1])
+try:
+    channel.unary_unary("/a/b")(b"", timeout=30)
+except grpc.RpcError as error:
+    print(ascii(error.details()))
+"""
+
+
+def test_what_a_peer_says_as_it_hangs_up_does_not_reach_the_terminal_by_way_of_grpc() -> None:
+    """Attack: gRPC itself logs the text of an HTTP/2 GOAWAY frame, as it came."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.settimeout(30)
+                heard = connection.recv(65_536)
+                connection.sendall(bytes(3) + b"\x04" + bytes(5))  # SETTINGS
+                while b"/a/b" not in heard and (more := connection.recv(65_536)):
+                    heard += more
+                text = b"\0\0\0\x01\0\0\0\x02\x1b]0;owned\x07"  # last stream 1, INTERNAL_ERROR
+                connection.sendall(len(text).to_bytes(3, "big") + b"\x07" + bytes(5) + text)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(65_536)
+
+        server = threading.Thread(target=hang_up)
+        server.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+        done = subprocess.run(
+            [sys.executable, "-c", GOODBYE, address], env=environment, capture_output=True, timeout=60, check=True
+        )
+        server.join()
+    assert b"owned" in done.stdout
+    assert done.stderr == b""
