@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from panji.core.vocabulary import CaseState, Category
     from panji.erasing import CaseOutline
     from panji.errors import LogForkError
-    from panji.operations import OnUnverified
+    from panji.operations import OnDamaged, OnUnverified
     from panji.profile import Profile
     from panji.quarantine import Quarantined
     from panji.witnesses import Witnessed
@@ -191,9 +191,14 @@ class Client:
         for group in ops.batches(signed, batch):
             yield from self._run(self._operations.submit_batch(group))
 
-    def pending(self) -> list[Signed]:
-        """Returns what was signed and has neither receipt nor refusal: send it (again), as after a crash."""
-        return self._run(self._operations.pending())
+    def pending(self, *, on_damaged: OnDamaged | None = None) -> list[Signed]:
+        """Returns what was signed and has neither receipt nor refusal: send it (again), as after a crash.
+
+        Args:
+            on_damaged: Told of a statement whose bytes in the state file are no longer those that were signed, by its
+                id. It is not among the others, and nothing sends it. Without, a warning is logged.
+        """
+        return self._run(self._operations.pending(on_damaged or _warn))
 
     # Replies.
 
@@ -564,9 +569,9 @@ class AsyncClient:
             for result in await self._run(self._operations.submit_batch(group)):
                 yield result
 
-    async def pending(self) -> list[Signed]:
+    async def pending(self, *, on_damaged: OnDamaged | None = None) -> list[Signed]:
         """As :meth:`Client.pending`."""
-        return await self._run(self._operations.pending())
+        return await self._run(self._operations.pending(on_damaged or _warn))
 
     # Replies.
 
@@ -859,3 +864,7 @@ def _told(problem: PanjiError | None, pause: timedelta) -> timedelta:
     """Passes on the pause, and tells the operator why there is one."""
     _log.warning("the feed broke off, reconnecting in %.1f s: %s", pause.total_seconds(), problem or "the stream ended")
     return pause
+
+
+def _warn(_: str, error: ConfigError) -> None:
+    _log.warning("%s", error)

@@ -45,7 +45,7 @@ from panji.outbox import Outbox
 from panji.quarantine import Quarantine, Quarantined
 from panji.session import Erased, Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Pause, Rpc, Steps
-from panji.store import Store
+from panji.store import Store, damaged
 from panji.v1 import (
     administration_service_pb2,
     case_pb2,
@@ -73,6 +73,9 @@ if TYPE_CHECKING:
 
 OnUnverified: TypeAlias = "Callable[[str, VerificationError], object]"
 """Told the id that a case is said to have, and why it does not verify."""
+
+OnDamaged: TypeAlias = "Callable[[str, ConfigError], object]"
+"""Told the id of a pending statement whose bytes in the state file are not those that were signed."""
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -249,10 +252,25 @@ class Operations:
         signed = self.session.reply(to, body, now=self._clock(), language=language, id=identifier)
         return (yield from self._keep(signed, chosen=identifier is not None))
 
-    def pending(self) -> Steps[list[Signed]]:
-        """Returns what has neither receipt nor refusal."""
-        envelopes = yield Disk(self._outbox.pending)
-        return [self.session.restore(envelope) for envelope in envelopes]
+    def pending(self, on_damaged: OnDamaged) -> Steps[list[Signed]]:
+        """Returns what has neither receipt nor refusal, and is what we signed."""
+        envelopes: dict[str, bytes] = yield Disk(self._outbox.pending)
+        restored = []
+        for identifier, envelope in envelopes.items():
+            try:
+                restored.append(self._restored(identifier, envelope))
+            except ConfigError as error:
+                on_damaged(identifier, error)
+        return restored
+
+    def _restored(self, identifier: str, envelope: bytes) -> Signed:
+        try:
+            signed = self.session.restore(envelope)
+        except InputError as error:
+            raise damaged(f"statement {identifier} in the outbox is not as it was signed ({error})") from error
+        if signed.statement.id != identifier:
+            raise damaged(f"what the outbox has as statement {identifier} is {signed.statement.id}")
+        return signed
 
     def _keep(self, signed: Signed, *, chosen: bool) -> Steps[Signed]:
         if chosen:
@@ -260,7 +278,7 @@ class Operations:
             if stored is not None:
                 # An id that the caller chose says "the same statement as before": the bytes that were signed first are
                 # the statement, whatever the time is now.
-                earlier = self.session.restore(stored)
+                earlier = self._restored(signed.statement.id, stored)
                 if replace(signed.statement, issued_at=earlier.statement.issued_at) != earlier.statement:
                     raise InputError(f"statement {signed.statement.id} was signed before, saying something else")
                 return earlier

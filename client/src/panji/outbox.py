@@ -101,13 +101,14 @@ class Outbox:
                 "SELECT envelope, unlinked FROM outbox WHERE unlinked IS NOT NULL AND receipt IS NULL ORDER BY position"
             ).fetchall()
 
-    def pending(self) -> list[bytes]:
-        """Returns the envelopes that have neither receipt nor refusal, oldest first."""
+    def pending(self) -> dict[str, bytes]:
+        """Returns the envelopes that have neither receipt nor refusal, by their statements' ids, oldest first."""
         with self._store.transaction() as connection:
-            rows = connection.execute(
-                "SELECT envelope FROM outbox WHERE receipt IS NULL AND refusal IS NULL ORDER BY position"
-            ).fetchall()
-        return [row[0] for row in rows]
+            return dict(
+                connection.execute(
+                    "SELECT id, envelope FROM outbox WHERE receipt IS NULL AND refusal IS NULL ORDER BY position"
+                )
+            )
 
     def accepted(self, case_id: str) -> list[bytes]:
         """Returns the envelopes of a case that we hold a receipt for."""

@@ -29,6 +29,7 @@ from panji.errors import (
     LogForkError,
     MalformedError,
     ReceiptError,
+    SignatureError,
     VerificationError,
 )
 from panji.trust import Erased, Trust, Verified, VerifiedCase, follow, must_fit
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.checkpoint import Checkpoint
     from panji.core.directory import Directory
-    from panji.core.keys import Signer
+    from panji.core.keys import PublicKey, Signer
     from panji.core.note import NoteVerifier
     from panji.core.receipt import Receipt, VerifiedReceipt
     from panji.core.statements import Body
@@ -65,6 +66,8 @@ class Signed:
     """The exact bytes that travel."""
     digest: bytes
     """Their SHA-256."""
+    signers: tuple[str, ...]
+    """Key ids of the keys that signed."""
 
 
 class Session:
@@ -132,7 +135,7 @@ class Session:
             test=test,
         )
         data = encode_envelope(dsse.sign(encode_statement(statement), self._signers))
-        return Signed(statement, data, dsse.digest(data))
+        return Signed(statement, data, dsse.digest(data), tuple(key.keyid for key in self._ours()))
 
     def reply(
         self,
@@ -184,15 +187,29 @@ class Session:
             raise InputError("our keys have signed this already: another person's is needed")
         added = dsse.sign(earlier.payload, signers).signatures
         data = encode_envelope(replace(earlier, signatures=(*earlier.signatures, *added)))
-        return Signed(signed.statement, data, dsse.digest(data))
+        ours = tuple(signer.public_key.keyid for signer in signers)
+        return Signed(signed.statement, data, dsse.digest(data), (*signed.signers, *ours))
 
     def restore(self, envelope: bytes) -> Signed:
         """Returns a statement of ours from the bytes that we have kept.
 
         Raises:
-            InputError: They are none.
+            InputError: They are none: not whole, or not as any key has signed them that is or was ours.
         """
-        return Signed(parse_statement(parse_envelope(envelope).payload), envelope, dsse.digest(envelope))
+        parsed = parse_envelope(envelope)
+        organisation = self.directory.organisation(self.organisation)
+        keys = [*self._ours(), *(record.key for record in (organisation.keys if organisation else ()))]
+        try:
+            signers = tuple(key.keyid for key in dsse.verify(parsed, keys, max(len(parsed.signatures), 1)))
+        except SignatureError as error:
+            raise InputError(f"the bytes are not those that we have signed: {error}") from error
+        # What no signature covers, too: the digest is of all bytes, and the exchange may know the statement by it.
+        if tuple(one.keyid for one in parsed.signatures) != signers or encode_envelope(parsed) != envelope:
+            raise InputError("the bytes around the signatures are not those that we have written")
+        return Signed(parse_statement(parsed.payload), envelope, dsse.digest(envelope), signers)
+
+    def _ours(self) -> list[PublicKey]:
+        return [signer.public_key for signer in self._signers]
 
     # Believing.
 
@@ -226,8 +243,7 @@ class Session:
         """
         proven = read_receipt(receipt)
         self.verify_receipt(signed, proven)
-        signers = tuple(signer.public_key.keyid for signer in self._signers)
-        return Verified(signed.statement, signed.envelope, signed.digest, proven, signers)
+        return Verified(signed.statement, signed.envelope, signed.digest, proven, signed.signers)
 
     def verify_delivery(self, delivery: receipt_pb2.Delivery, *, addressed_to_us: bool = True) -> Verified:
         """Verifies a statement by anyone.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from panji.errors import ConfigError
@@ -79,6 +80,7 @@ CREATE TABLE quarantine (
 )
 """What each version adds to the one before."""
 _BUSY_SECONDS = 30
+_PRIVATE = 0o600
 
 
 class Store:
@@ -93,10 +95,11 @@ class Store:
         self._path = path
         self._lock = threading.Lock()
         try:
+            _make_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise ConfigError("state", f"{path} cannot be opened: {error}") from error
         try:
             with self.transaction(begin=False) as connection:
@@ -149,6 +152,17 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _make_private(path: Path) -> None:
+    """Makes the file where there is none, for its owner's eyes only; SQLite gives its companions the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        one = path.with_name(name)
+        # What an earlier version made. A file that somebody else owns, and shares with us, is theirs to close.
+        with suppress(FileNotFoundError, PermissionError):
+            if one.stat().st_mode & 0o077:
+                one.chmod(_PRIVATE)
 
 
 def _prepare(connection: sqlite3.Connection, organisation: str, exchange: str) -> None:

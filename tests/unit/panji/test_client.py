@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -300,6 +301,48 @@ def test_a_closed_client_says_so(stage: Stage) -> None:
         client.checkpoint()
     with pytest.raises(TransportError, match="closed"):
         client.pending()
+
+
+def _damage(profile: Any, identifier: str, change: Callable[[bytes], bytes]) -> None:
+    state = sqlite3.connect(profile.state)
+    (data,) = state.execute("SELECT envelope FROM outbox WHERE id = ?", (identifier,)).fetchone()
+    state.execute("UPDATE outbox SET envelope = ? WHERE id = ?", (change(data), identifier))
+    state.commit()
+    state.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda _: b"\xff", lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:], lambda data: data[:-1]],
+    ids=["no envelope", "a flipped bit", "torn off"],
+)
+def test_a_damaged_statement_in_the_outbox_is_named_and_holds_nobody_up(
+    stage: Stage, caplog: pytest.LogCaptureFixture, change: Callable[[bytes], bytes]
+) -> None:
+    """Attack, or a bad disk: one pending statement is damaged, and none is ever sent again, or a false one is."""
+    profile = stage.profile(MINISTRY)
+    ministry = stage.connect(profile)
+    first, bad, last = (ministry.flag(PLATFORM, a_flag(), id=an_id(number)) for number in (1, 2, 3))
+    _damage(profile, bad.statement.id, change)
+    told: list[tuple[str, ConfigError]] = []
+    assert ministry.pending(on_damaged=lambda *each: told.append(each)) == [first, last]
+    ((identifier, error),) = told
+    assert identifier == bad.statement.id
+    assert f"statement {bad.statement.id} in the outbox is not as it was signed" in str(error)
+    assert [one for one, _ in ministry.submit_many(ministry.pending())] == [first, last]
+    assert bad.statement.id in caplog.text
+    with pytest.raises(ConfigError, match="is damaged"):
+        ministry.flag(PLATFORM, a_flag(), id=bad.statement.id)
+
+
+def test_a_statement_in_the_place_of_another_is_not_sent(stage: Stage) -> None:
+    profile = stage.profile(MINISTRY)
+    ministry = stage.connect(profile)
+    first, second = (ministry.flag(PLATFORM, a_flag(), id=an_id(number)) for number in (1, 2))
+    _damage(profile, first.statement.id, lambda _: second.envelope)
+    told: list[str] = []
+    assert ministry.pending(on_damaged=lambda _, error: told.append(str(error))) == [second]
+    assert f"has as statement {first.statement.id} is {second.statement.id}" in told[0]
 
 
 # Many at once.

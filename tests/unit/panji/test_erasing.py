@@ -13,6 +13,7 @@ from support.evidence import OPERATOR, Stage
 from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, an_acknowledgement, an_id
 
 from panji import erasing
+from panji.core import envelope as dsse
 from panji.core.checkpoint import open_checkpoint
 from panji.core.statements import Erasure, LegalBasis
 from panji.core.vocabulary import CaseState
@@ -21,7 +22,8 @@ from panji.errors import DeliveryError, InputError, ProofError, ReceiptError, Ve
 from panji.session import Session
 from panji.trust import Erased, Trust
 from panji.v1 import administration_service_pb2 as administration
-from panji.wire.envelopes import parse_envelope
+from panji.wire.envelopes import encode_envelope, parse_envelope
+from panji.wire.statements import encode_statement
 
 if TYPE_CHECKING:
     from panji.session import Signed
@@ -83,6 +85,7 @@ def test_the_second_person_signs_the_very_bytes_that_the_first_has_signed(stage:
         assert after.signatures[:1] == before.signatures
         assert len(after.signatures) == 2
         assert both.statement == first.statement
+        assert both.signers == tuple(signature.keyid for signature in after.signatures)
 
 
 def test_nobody_signs_twice_and_nobody_signs_for_others(stage: Stage) -> None:
@@ -91,8 +94,11 @@ def test_nobody_signs_twice_and_nobody_signs_for_others(stage: Stage) -> None:
     with pytest.raises(InputError, match="another person's is needed"):
         one.cosign(first)
     stranger = Session(PLATFORM, stage.key, stage.directory, stage.signers[PLATFORM])
-    with pytest.raises(InputError, match="not one of our organisation"):
+    with pytest.raises(InputError, match="not those that we have signed"):
         stranger.cosign(first)
+    claimed = replace(prepared(one)[0].statement, sender=PLATFORM, recipient=MINISTRY)
+    with pytest.raises(InputError, match="not one of our organisation"):
+        person(stage, 1).cosign(encode_envelope(dsse.sign(encode_statement(claimed), stage.signers[OPERATOR][:1])))
 
 
 # The file.

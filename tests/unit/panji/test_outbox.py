@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,9 @@ def test_what_was_put_is_pending_in_order_until_it_is_answered(desk: Desk, store
     outbox = Outbox(store)
     first, second, third = (desk.signed(number) for number in (3, 1, 2))
     outbox.put([first, second, third])
-    assert outbox.pending() == [first.envelope, second.envelope, third.envelope]
+    assert list(outbox.pending().values()) == [first.envelope, second.envelope, third.envelope]
     outbox.settle([(second, desk.verified(second)), (first, REFUSED)])
-    assert outbox.pending() == [third.envelope]
+    assert list(outbox.pending().values()) == [third.envelope]
 
 
 def test_what_was_put_survives_a_crash(desk: Desk, path: Path) -> None:
@@ -73,7 +74,7 @@ def test_what_was_put_survives_a_crash(desk: Desk, path: Path) -> None:
     crashed, signed = opened(path), desk.signed(1)
     Outbox(crashed).put([signed])
     with opened(path) as survivor:
-        assert Outbox(survivor).pending() == [signed.envelope]
+        assert list(Outbox(survivor).pending().values()) == [signed.envelope]
     crashed.close()
 
 
@@ -82,7 +83,7 @@ def test_putting_the_same_bytes_again_changes_nothing(desk: Desk, store: Store) 
     outbox.put([signed])
     outbox.settle([(signed, desk.verified(signed))])
     outbox.put([signed, signed])
-    assert outbox.pending() == []
+    assert list(outbox.pending().values()) == []
     assert outbox.envelope(signed.statement.id) == signed.envelope
 
 
@@ -91,7 +92,7 @@ def test_an_id_names_one_statement_for_ever_and_a_bad_batch_leaves_nothing(desk:
     outbox.put([signed])
     with pytest.raises(InputError, match="signed before"):
         outbox.put([desk.signed(2), desk.signed(1, "other reasons")])
-    assert outbox.pending() == [signed.envelope]
+    assert list(outbox.pending().values()) == [signed.envelope]
 
 
 def test_nothing_is_known_of_an_id_that_was_never_signed(store: Store) -> None:
@@ -107,7 +108,7 @@ def test_two_of_our_statements_in_one_place_of_a_feed_are_noticed(desk: Desk, st
     outbox.settle([(first, shown)])
     with pytest.raises(ReceiptError, match="kept from its recipient"):
         outbox.settle([(second, desk.session.accept(second, receipt_to_message(hidden)))])
-    assert outbox.pending() == [second.envelope]
+    assert list(outbox.pending().values()) == [second.envelope]
     outbox.settle([(first, shown)])
 
 
@@ -116,7 +117,7 @@ def test_a_receipt_that_is_set_aside_leaves_its_statement_pending(desk: Desk, st
     outbox.put([signed])
     verified = desk.verified(signed)
     outbox.set_aside([verified])
-    assert outbox.pending() == [signed.envelope]
+    assert list(outbox.pending().values()) == [signed.envelope]
     assert outbox.unlinked() == [(signed.envelope, encode_receipt(verified.receipt))]
     outbox.settle([(signed, verified)])
     assert outbox.unlinked() == []
@@ -139,7 +140,7 @@ def test_a_state_file_serves_again_after_it_was_closed(desk: Desk, path: Path) -
     with opened(path) as store:
         Outbox(store).put([signed])
     with opened(path) as store:
-        assert Outbox(store).pending() == [signed.envelope]
+        assert list(Outbox(store).pending().values()) == [signed.envelope]
 
 
 def test_commits_are_on_disk_before_they_return(store: Store) -> None:
@@ -198,10 +199,39 @@ def test_a_state_file_of_the_first_version_is_taken_over_with_all_that_it_holds(
     first.close()
     for _ in range(2):
         with opened(path) as store:
-            assert Outbox(store).pending() == [signed.envelope]
+            assert list(Outbox(store).pending().values()) == [signed.envelope]
             assert Outbox(store).accepted(answered.statement.case) == [answered.envelope]
             assert Inbox(store).cursor() == Cursor(heard.sequence, heard.index)
             assert Forks(store, desk.session._log).unresolved() is None
+
+
+def modes(path: Path) -> dict[str, int]:
+    return {one.name.removeprefix(path.name): one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+
+
+def test_what_was_said_is_for_the_owners_eyes_only(desk: Desk, path: Path) -> None:
+    """Attack: another user of the machine reads flags in the state file, or in what SQLite keeps beside it."""
+    before = os.umask(0)
+    try:
+        with opened(path) as store:
+            Outbox(store).put([desk.signed(1)])
+            assert modes(path) == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
+            for one in path.parent.iterdir():
+                one.chmod(0o644)  # as an earlier version left them
+            with opened(path):
+                assert modes(path) == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
+    finally:
+        os.umask(before)
+
+
+def test_a_state_file_that_does_not_say_whose_it_is_is_damaged(path: Path) -> None:
+    opened(path).close()
+    torn = sqlite3.connect(path)
+    torn.execute("DELETE FROM owner")
+    torn.commit()
+    torn.close()
+    with pytest.raises(ConfigError, match="does not say whose"):
+        opened(path)
 
 
 def test_somebody_elses_database_is_refused_and_left_alone(path: Path) -> None:

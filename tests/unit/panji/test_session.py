@@ -152,7 +152,43 @@ def test_a_statement_is_restored_from_its_bytes(scene: Scene) -> None:
     assert scene.ministry.restore(signed.envelope) == signed
 
 
+def test_a_statement_of_a_key_that_has_been_replaced_is_restored_by_the_directory(scene: Scene) -> None:
+    signed = scene.flag()
+    directory = scene.world.directory
+    mute = Session(MINISTRY, scene.exchange.log.signer.verifier, directory, [PrivateKeySigner.generate()])
+    assert mute.restore(signed.envelope) == signed
+
+
+def test_bytes_that_are_not_as_we_signed_them_are_not_ours(scene: Scene) -> None:
+    """Attack, or a bad disk: one byte of what waits in the outbox is another."""
+    scene.world.signers[MINISTRY].append(PrivateKeySigner.generate())
+    scene.look()
+    data = scene.flag().envelope
+    for place in range(len(data)):
+        with pytest.raises(InputError):
+            scene.ministry.restore(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    for other in (
+        b"",
+        b"\xff",
+        scene.world.session(PLATFORM).sign(MINISTRY, a_flag(), language="en", now=NOON).envelope,
+    ):
+        with pytest.raises(InputError):
+            scene.ministry.restore(other)
+
+
 # Receipts for what we sent.
+
+
+def test_the_signers_of_our_own_statement_are_those_who_signed_it(scene: Scene) -> None:
+    """The keys of today may be others: the profile's have changed between signing and sending."""
+    old = scene.world.signers[MINISTRY][0].public_key.keyid
+    signed = scene.flag()
+    scene.world.signers[MINISTRY].append(PrivateKeySigner.generate())
+    today = Session(
+        MINISTRY, scene.exchange.log.signer.verifier, scene.world.directory, scene.world.signers[MINISTRY][1:]
+    )
+    for one in (signed, today.restore(signed.envelope)):
+        assert today.accept(one, scene.delivered(one).receipt).signers == (old,)
 
 
 def test_a_receipt_for_our_statement_verifies(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from panji import importer
-from panji.cli.boundary import Exit
+from panji.cli.boundary import Exit, describe
 from panji.cli.common import (
     CaseArgument,
     JsonOption,
@@ -24,7 +24,7 @@ from panji.cli.records import accepted, refusal_record, statement_record, summar
 from panji.core.display import safe
 from panji.core.statements import Flag
 from panji.core.vocabulary import AuthorityKind, Category, Instrument, RequestedAction, TargetKind, Urgency
-from panji.errors import InputError, RefusedError, Violation
+from panji.errors import ConfigError, InputError, RefusedError, Violation
 
 _NEW = "new"
 """As an id: a new one."""
@@ -155,20 +155,29 @@ def outbox(
     """Show what is signed and has no answer yet, or send it."""
     out = Output(as_json=json)
     refused = 0
+    damaged: list[ConfigError] = []
+
+    def told(_: str, error: ConfigError) -> None:
+        damaged.append(error)
+        out.error(describe(error)[1])
+
     with session(profile) as client:
-        waiting = client.pending()
+        waiting = client.pending(on_damaged=told)
         if not send:
             for signed in waiting:
-                told = safe(f"{signed.statement.id} {signed.statement.kind}: {summary(signed)}")
-                out.record(statement_record(signed), told)
+                out.record(
+                    statement_record(signed),
+                    safe(f"{signed.statement.id} {signed.statement.kind}: {summary(signed)}"),
+                )
             out.show(f"{len(waiting)} waiting")
-            return
-        for signed, result in client.submit_many(waiting):
+        for signed, result in client.submit_many(waiting) if send else ():
             if isinstance(result, RefusedError):
                 refused += 1
                 record = {"type": "refused", "statement_id": signed.statement.id}
                 out.record(record | refusal_record(result), safe(f"{signed.statement.id} refused: {result}"))
             else:
                 out.record(statement_record(result), accepted(result))
+    if damaged:
+        raise typer.Exit(Exit.CONFIG)
     if refused:
         raise typer.Exit(Exit.PARTLY_REFUSED)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from panji.errors import Reason
@@ -147,3 +148,22 @@ def _flag() -> tuple[str, ...]:
         *("--url", "https://t.me/example", "--legal-basis", "ID: KUHP, art. 1"),
         *("--authority", "K", "--authority-country", "ID"),
     )
+
+
+def test_a_damaged_statement_in_the_outbox_is_named_and_the_others_are_sent(
+    panji: Any, exchange: Any, made: Any
+) -> None:
+    exchange.silent_after = 0
+    for _ in range(2):
+        panji("submit", "-", "--to", "telegram", stdin=json.dumps(RECORD))
+    bad, good = (one["id"] for one in panji.records("outbox"))
+    state = sqlite3.connect(made.directory / "kominfo/state.db")
+    state.execute("UPDATE outbox SET envelope = x'ff' WHERE id = ?", (bad,))
+    state.commit()
+    state.close()
+    assert bad in panji.error("outbox", exit_code=6)["message"]
+    exchange.silent_after = None
+    result = panji("outbox", "--send")
+    assert result.exit_code == 6
+    assert f"error: state: is damaged: statement {bad} in the outbox" in result.stderr
+    assert f"flag {good} accepted" in result.stdout
