@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -39,21 +40,28 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 
 # Beyond ASCII, names are in every script: what may not stand in them are spaces, the dots of other scripts (a second
-# reader would split the name there), marks that turn the direction of writing or show nothing, and what has no UTF-8.
+# reader would split the name there), marks that turn the direction of writing or show nothing (Unicode's
+# Default_Ignorable_Code_Point, but for joiners, and for variation selectors behind the host), and what has no UTF-8.
 _NOT_BEYOND_ASCII = (
-    r"\x80-\xa0\u1680\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000\u3002\uff0e\uff61\ufeff\ud800-\udfff"
+    r"\x80-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200b\u200e\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u3000\u3002\u3164\ud800-\udfff\ufeff\uff0e\uff61\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_LABEL = rf"(?!-)[^\x00-,./:-@\[-^`{{-\x7f{_NOT_BEYOND_ASCII}]{{1,63}}(?<!-)"
+_LABEL = rf"(?!-)[^\x00-,./:-@\[-^`{{-\x7f\ufe00-\ufe0f{_NOT_BEYOND_ASCII}]{{1,63}}(?<!-)"
 _LAST_LABEL = rf"(?![0-9]+\.?(?:[:/?#]|$)){_LABEL}\.?"  # a name that ends in a number would be read as an address
 _HOST = re.compile(rf"(?:{_LABEL}\.)+{_LAST_LABEL}")
+_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LAST_LABEL}(?::[0-9]*)?")
 _NOT_IN_URL = rf"\x00-\x20\"<>\\^`{{|}}\x7f{_NOT_BEYOND_ASCII}"
 _BAD_CHARACTER = re.compile(f"[{_NOT_IN_URL}]")
 _URL = re.compile(
-    rf"https?://(?:[^/?#@{_NOT_IN_URL}]*@)?"
+    rf"https?://(?P<authority>(?:[^/?#@\[\]{_NOT_IN_URL}]*@)?"
     rf"(?:(?:{_LABEL}\.)*{_LAST_LABEL}|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\])"
-    rf"(?::(?P<port>[0-9]{{0,5}}))?(?:[/?#][^{_NOT_IN_URL}]*)?",
+    rf"(?::(?P<port>[0-9]{{0,5}}))?)(?:[/?#][^{_NOT_IN_URL}]*)?",
     re.IGNORECASE | re.ASCII,  # without ASCII, the long s (U+017F) would do for the s of https
 )
+_DELIMITERS = "/?#@:.[]%\\"
+_JOINERS = re.compile("[\u200c\u200d]")
+_VIRAMA = 9  # the canonical combining class
 
 
 class Field(NamedTuple):
@@ -188,8 +196,12 @@ def instant(value: datetime) -> str:
 
 
 def host(value: str) -> str:
-    """A host or domain name, in Unicode or punycode, with at least two labels, the last not a number."""
-    return "" if len(value) <= _MAX_HOST and _HOST.fullmatch(value) else "is no domain name"
+    """A host or domain name, in Unicode or punycode, with at least two labels, the last not a number.
+
+    Every reader finds the same labels in it, also one that maps compatible characters (NFKC, as browsers do).
+    """
+    good = len(value) <= _MAX_HOST and _HOST.fullmatch(value) and _is_read_alike(value, _HOST)
+    return "" if good else "is no domain name"
 
 
 def ip_address(value: str) -> str:
@@ -202,16 +214,45 @@ def ip_address(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An absolute http or https address with a host (RFC 3986); characters outside ASCII may stand as given."""
+    """An absolute http or https address with a host (RFC 3986); characters outside ASCII may stand as given.
+
+    Every reader splits it in the same places, also one that maps compatible characters (NFKC) first.
+    """
     if len(value) > MAX_URL:
         return f"has more than {MAX_URL} characters"
     parts = _URL.fullmatch(value)
     if parts is None:
         bad = _BAD_CHARACTER.search(value)
         return "has a character that no URL may have" if bad else "is no absolute http or https URL"
-    ipv4, ipv6, port = parts.group("ipv4", "ipv6", "port")
+    authority, ipv4, ipv6, port = parts.group("authority", "ipv4", "ipv6", "port")
+    if not _is_read_alike(authority, _NAME):
+        return "has a host that some readers would read as another one"
     if (ipv4 or ipv6) and ip_address(ipv4 or ipv6):
         return "has a host that is no IP address"
     if port and not 1 <= int(port) <= _MAX_PORT:
         return f"has a port that is not from 1 to {_MAX_PORT}"
     return ""
+
+
+def _is_read_alike(name: str, pattern: re.Pattern[str]) -> bool:
+    """Whether a name is the same to a reader that maps compatible characters first, and hides no joiner."""
+    if name.isascii():
+        return True
+    mapped = unicodedata.normalize("NFKC", name)
+    at = mapped.rpartition("@")[2]
+    return (
+        all(mapped.count(one) == name.count(one) for one in _DELIMITERS)  # U+FF0F is a slash then, U+2100 holds one
+        and (
+            (at.isascii() and name.endswith(at)) or pattern.fullmatch(at) is not None
+        )  # U+FF11 is a digit of an address
+        and all(_joins(name, found.start()) for found in _JOINERS.finditer(name))
+    )
+
+
+def _joins(name: str, at: int) -> bool:
+    """Whether a joiner stands where writing needs one: after a virama, or between Arabic letters (RFC 5892, A)."""
+    before, after = name[at - 1 : at], name[at + 1 : at + 2]
+    if before and unicodedata.combining(before) == _VIRAMA:
+        return True
+    sides = [unicodedata.bidirectional(one) for one in (before, after) if one]
+    return name[at] == "\u200c" and sides == ["AL", "AL"]

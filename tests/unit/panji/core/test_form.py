@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -38,6 +40,11 @@ GOOD_URLS = [
     "https://例え.テスト/ページ",
     "https://xn--fsqu00a.xn--0zwm56d/",
     "https://t.example/emoji/👨‍👩‍👧",  # with zero-width joiners
+    "https://t.example/emoji/\u2764\ufe0f",  # with a variation selector
+    "https://ｅｘａｍｐｌｅ.org/",
+    "https://क्\u200dष.भारत/",  # a joiner after a virama
+    "https://نامه\u200cای.ایران/",  # and one between Arabic letters
+    "https://benutzer\u00e4:x@example.org/",
     "https://github.example/djy/blob/master/gb/n24hr.md?dfh#1",
     "https://example.org/[brackets]",
     f"https://example.org/{'a' * (form.MAX_URL - 20)}",
@@ -91,6 +98,19 @@ BAD_URLS = [
     "https://example.org/\ud800",
     "https://trusted.example\\@evil.example/",
     "https://example.org。evil.example/",  # the dot of another script splits the name for some readers only
+    *(f"https://bank.example{one}.evil.example/" for one in "／？＃＠：․‥…℀℁⒈㏂％＼［﹖﹟﹕\ufe52\ufe55"),
+    *(f"https://exa{one}mple.org/" for one in "\u00ad\u034f\u115f\u1160\u17b4\u180b\u3164\ufe0f\uffa0\ufff9\ufffb"),
+    *(f"https://exa{one}mple.org/" for one in "\u200c\u200d\U000e0041\U000e0100\U0001d173"),
+    "https://exa\u200c.org/",
+    "https://\u200dexample.org/",
+    "https://example.org/a\u00adb",
+    "https://example.org/a\U000e0041b",
+    "https://１２７.０.０.１/",  # to a browser, an address of this machine
+    "https://a.①/",
+    "https://user＠example.org@evil.example/",
+    "https://[@example.org/",
+    "https://]@example.org/",
+    "https://[::1]@example.org/",
     "https://example.org/<script>",
     'https://example.org/"quoted"',
     " https://example.org/",
@@ -133,6 +153,40 @@ def test_no_text_makes_the_url_check_fail_or_hang(value: str) -> None:
     assert isinstance(form.url(value), str)
 
 
+_ODD = "".join(c for c in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", c) != c) + "\u00ad\u200d\ufe0f"
+
+
+def split_alike(value: str) -> bool:
+    """Whether Python's reader, which maps compatible characters, finds what stands there before mapping."""
+    found = urlsplit(value)
+    mapped = urlsplit(unicodedata.normalize("NFKC", value.partition("#")[0].partition("?")[0]))
+    assert found.hostname is not None
+    assert mapped.hostname is not None
+    return found.hostname.count(".") == mapped.hostname.count(".") and found.port == mapped.port
+
+
+@given(
+    st.text(st.sampled_from("aß१/?#@:.[]%\\ -1é․／℀…\u00ad\u200c\u200dｂ①"), max_size=12).map(
+        "https://x{}y.example/".format
+    )
+    | st.text(st.sampled_from("aß१@:.[]1é／ｂ①"), max_size=12).map("https://".__add__)
+    | st.from_regex(r"https?://[a-z.:@\[\]0-9/?#-]{0,40}", fullmatch=True)
+)
+@example("https://[@a.example/")
+@example("https://a]b@a.example/")
+def test_every_reader_splits_an_accepted_url_in_the_same_places(value: str) -> None:
+    """Attack: what the platform blocks is another host than the one that the authority looked at."""
+    if not form.url(value):
+        assert split_alike(value)
+
+
+def test_no_character_that_another_stands_for_splits_a_url_for_some_readers_only() -> None:
+    taken = [one for one in _ODD if not form.url(f"https://bank{one}x.example/")]
+    assert len(taken) > 1000
+    assert all(split_alike(f"https://bank{one}x.example/") for one in taken)
+    assert all("." not in unicodedata.normalize("NFKC", one) for one in _ODD if not form.host(f"bank{one}x.example"))
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -173,6 +227,11 @@ def test_a_name_of_two_labels_or_more_is_a_host(value: str) -> None:
         "t\u200b.me",
         "t.m\u202ee",
         "t。me",
+        "bank／x.example",
+        "a\u00adb.example",
+        "a․b.example",
+        "exa\u200dmple.org",
+        "example.７",
         "t.\ud800",
         "*.example.org",
     ],
