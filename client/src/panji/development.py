@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from panji.core import form
 from panji.core.directory import parse_directory
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteVerifier
@@ -216,6 +217,8 @@ def init(
 
 def _check(roles: list[tuple[str, Role]], origin: str, listen: str) -> None:
     violations = [Violation(one, "is the name of a folder of the exchange") for one, _ in roles if one in _RESERVED]
+    if wrong := form.line(200)(origin):  # as in statements, which name it
+        raise InputError("The development exchange cannot be made", [*violations, Violation("origin", wrong)])
     try:
         NoteVerifier.for_key(origin, PrivateKeySigner.generate().public_key)
     except NoteError as error:
@@ -346,7 +349,7 @@ path = "audit.jsonl"  # "-" is standard output
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text)  # a JSON string without surrogates is a TOML basic string
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML basic string, unless it escapes surrogates
 
 
 def _write_public(path: Path, content: bytes) -> None:

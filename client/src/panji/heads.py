@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from panji.core import heads
 from panji.core.heads import Head, Link
-from panji.errors import Reason, RefusedError
+from panji.errors import NoteError, Reason, RefusedError
 from panji.steps import Disk, Rpc, Steps, Turn
+from panji.store import damaged
 from panji.v1 import log_service_pb2
 
 if TYPE_CHECKING:
@@ -56,13 +57,17 @@ class Heads:
 
         Raises:
             LogForkError: The log has contradicted itself before, and nobody has looked at it.
+            ConfigError: What the state file has is no head of this log.
         """
         with self._store.transaction(begin=False) as connection:
             found = self._forks.unresolved_in(connection)
             row = connection.execute("SELECT checkpoint FROM head").fetchone()
         if found is not None:
             raise found
-        self._held = self._head(row[0]) if row else None
+        try:
+            self._held = self._head(row[0]) if row else None
+        except NoteError as error:
+            raise damaged(f"its head of the log is none that the profile's log key has signed ({error})") from error
         return self._held
 
     def link(self, notes: Iterable[str], *, durable: bool = True) -> Steps[None]:

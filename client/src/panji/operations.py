@@ -89,6 +89,7 @@ _FRAME_BYTES = 8  # of one envelope in a request, at most
 _PAGE_SIZE = 20
 _FIRST_PAUSE = timedelta(milliseconds=200)
 _LONGEST_PAUSE = timedelta(seconds=30)
+_MOST_PATIENCE = timedelta(minutes=10)  # with a feed: an exchange does not send us to sleep for years
 
 _METHODS: dict[Kind, tuple[str, type[Message]]] = {
     Kind.FLAG: ("SubmitFlag", flag_service_pb2.SubmitFlagRequest),
@@ -743,7 +744,7 @@ class Feed:
         if isinstance(problem, RefusedError):
             if not problem.retryable:
                 raise problem
-            least = problem.retry_after or least
+            least = min(problem.retry_after or least, _MOST_PATIENCE)
         longest: timedelta = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
         self._failures = min(self._failures + 1, 16)
         # Spread out: the exchange's other participants lost their streams at the same moment.

@@ -85,7 +85,7 @@ class Profile:
             document = tomllib.loads(path.read_text("utf-8"))
         except (OSError, UnicodeError) as error:
             raise ConfigError(str(path), f"cannot be read: {error}") from error
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # or more of it than a parser takes
             raise ConfigError(str(path), f"is no TOML: {error}") from error
         known = {field.name: field for field in fields(cls)}
         for name in document:

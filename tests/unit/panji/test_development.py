@@ -18,6 +18,7 @@ from panji.core.vocabulary import Role
 from panji.development import LIFETIME, DevelopmentCA, init
 from panji.errors import InputError
 from panji.profile import Profile
+from panji_server import config as configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,13 @@ def test_the_settings_of_the_exchange_name_files_that_are_there(made: Developmen
     assert made.log_key == str(NoteVerifier.for_key(made.origin, log.public_key))
 
 
+def test_an_origin_in_any_script_is_read_by_all_who_are_given_it(tmp_path: Path) -> None:
+    """TOML knows no surrogate pairs, which JSON would have written."""
+    made = init(tmp_path / "dev", now=NOW, origin='exchange.example/😀"\\日志')
+    assert configuration.load(made.config).origin == made.origin
+    assert {Profile.load(path).log.name for path in made.profiles.values()} == {made.origin}
+
+
 def test_an_address_can_be_chosen_and_is_free_otherwise(tmp_path: Path) -> None:
     assert init(tmp_path / "a", now=NOW, listen="127.0.0.1:7443").listen == "127.0.0.1:7443"
     host, _, port = init(tmp_path / "b", now=NOW).listen.rpartition(":")
@@ -152,6 +160,9 @@ def test_an_empty_directory_will_do_but_nothing_is_overwritten(tmp_path: Path) -
         ({"operator": "exchange"}, "folder"),
         ({"origin": "exchange example/log"}, "white space"),
         ({"origin": "/log"}, "SPIFFE"),
+        ({"origin": "exchange.example/\x1b"}, "control character"),
+        ({"origin": "exchange.example/\udce9"}, "control character"),
+        ({"origin": "exchange.example/\x7f"}, "control character"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path: Path, wrong: dict[str, str], said: str) -> None:

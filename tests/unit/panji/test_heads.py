@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ from panji.client import AsyncClient, Client
 from panji.core.checkpoint import open_checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
 from panji.errors import (
+    ConfigError,
     DeliveryError,
     ForkKind,
     LogForkError,
@@ -474,6 +476,17 @@ def test_a_leaf_hash_of_the_wrong_length_is_refused(stage: Stage, ministry: Any,
     stage.exchange.lies["GetInclusionProof"] = change
     with pytest.raises(ProofError, match="32 bytes"):
         ministry.inclusion_proof(0)
+
+
+def test_a_damaged_head_in_the_state_file_accuses_nobody(stage: Stage, ministry: Any) -> None:
+    stage.flags(1)
+    ministry.checkpoint()
+    state = sqlite3.connect(stage.profile(MINISTRY).state)
+    state.execute("UPDATE head SET checkpoint = 'x'")
+    state.commit()
+    state.close()
+    with pytest.raises(ConfigError, match="is damaged: its head of the log"):
+        ministry.checkpoint()
 
 
 def test_the_head_of_another_origin_is_refused(stage: Stage, ministry: Any) -> None:

@@ -73,6 +73,12 @@ def test_a_pause_is_never_shorter_than_the_exchange_asks_for(feed: Feed) -> None
     assert feed.pause(refusal) == timedelta(minutes=5)
 
 
+def test_an_exchange_sends_nobody_to_sleep_for_years(feed: Feed) -> None:
+    """Attack: a time to come back at that no clock can count to."""
+    refusal = RefusedError(Reason.OVERLOADED, "later", retry_after=timedelta(days=3_200_000))
+    assert feed.pause(refusal) == operations._MOST_PATIENCE
+
+
 def test_what_waiting_does_not_mend_is_raised(feed: Feed) -> None:
     with pytest.raises(RefusedError):
         feed.pause(RefusedError(Reason.PARTICIPANT_UNKNOWN, "who?"))

@@ -58,6 +58,13 @@ def test_a_policy_is_relative_to_the_profile_too(written: Path) -> None:
     assert (profile.policy, profile.witnessed_within) == (written.parent / "policy.txt", 600)
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, '"'])
+def test_a_profile_that_is_too_much_for_a_parser_is_no_toml(written: Path, value: str) -> None:
+    written.write_text(f"organisation = {value}")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        Profile.load(written)
+
+
 def test_a_relative_profile_path_gives_absolute_paths(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(written.parent)
     assert Profile.load("profile.toml").state == written.parent / "state.sqlite"
