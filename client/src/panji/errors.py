@@ -129,7 +129,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
         Code.RESOURCE_EXHAUSTED, True, "The exchange's queue is full; RetryInfo says when to try again."
     ),
     Reason.ENVELOPE_MALFORMED: ReasonInfo(
-        Code.INVALID_ARGUMENT, False, "The bytes are no panji.v1.Envelope, or it has no signature."
+        Code.INVALID_ARGUMENT,
+        False,
+        "The bytes are no panji.v1.Envelope; or it has no signature, more than 16, or fields that no envelope has.",
     ),
     Reason.PAYLOAD_TYPE_UNKNOWN: ReasonInfo(
         Code.INVALID_ARGUMENT, False, "The payload type is not application/vnd.panji.statement.v1+protobuf."

@@ -68,9 +68,9 @@ class Limits(BaseModel):
     model_config = _FROZEN
 
     statements_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5000.0
-    """Sustained rate of one organisation."""
+    """Sustained rate of one organisation. A statement counts once, and again for every full 4 KiB of its envelope."""
     burst: Annotated[int, Field(ge=1)] = 20_000
-    """Statements that one organisation may submit at once after a pause."""
+    """Statements, counted likewise, that one organisation may submit at once after a pause."""
     envelope_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 260 * 1024
     """Largest envelope."""
     queue: Annotated[int, Field(ge=1000)] = 50_000

@@ -19,6 +19,8 @@ from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import peek
 from panji_server.admission import Rules, admit
 from panji_server.ledger import Ledger, receipts
+from panji_server.limits import units
+from panji_server.pace import Pace
 from panji_server.presence import Presence
 from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
 from panji_server.storage.base import StorageError
@@ -45,6 +47,8 @@ _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
 MAX_PART = 100
 """Statements of one call that are queued together; a longer call's are queued in parts."""
+MAX_PART_BYTES = 512 * 1024
+"""Bytes of such a part, unless one statement has more: others have a turn after each."""
 _READERS = 2
 """Threads that read from the database."""
 
@@ -76,6 +80,17 @@ def fitting(*groups: Sequence[Row]) -> int:
         if room < 0:
             return max(count, 1)
     return len(groups)
+
+
+def _parts(envelopes: Sequence[bytes]) -> list[Sequence[bytes]]:
+    parts: list[Sequence[bytes]] = []
+    start = size = 0
+    for number, envelope in enumerate(envelopes):
+        if number > start and (number == start + MAX_PART or size + len(envelope) > MAX_PART_BYTES):
+            parts.append(envelopes[start:number])
+            start, size = number, 0
+        size += len(envelope)
+    return [*parts, envelopes[start:]]
 
 
 class Exchange:
@@ -140,7 +155,7 @@ class Exchange:
         """
         if self._stopping.is_set():
             raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
-        self._limit.take(caller.id, len(envelopes), time.monotonic())
+        self._limit.take(caller.id, units(envelopes), time.monotonic())
         self._submitting += 1
         self._quiet.clear()
         try:
@@ -157,15 +172,18 @@ class Exchange:
         now = max(self._clock(), self._latest)
         self._ledger.require_room(len(envelopes))
         # In parts, each a turn behind the one before, so that other calls get in between those of a long batch.
-        parts = [envelopes[start : start + MAX_PART] for start in range(0, len(envelopes), MAX_PART)]
         answers = [
-            self._ledger.submit(partial(self._admit, part, allowed, caller, now), len(part), turns=turns)
-            for turns, part in enumerate(parts)
+            self._ledger.submit(
+                partial(self._admit, part, allowed, caller, now), len(part), sum(map(len, part)), turns=turns
+            )
+            for turns, part in enumerate(_parts(envelopes))
         ]
         outcomes = [outcome for answer in await asyncio.gather(*answers) for outcome in answer]
+        pace = Pace()
         for number, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
             if isinstance(outcome, RefusedError) and outcome.reason in _MAY_BE_OLD:
                 outcomes[number] = await self._accepted_before(data, caller, outcome)
+                await pace.breathe()
         return outcomes
 
     async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
@@ -205,6 +223,8 @@ class Exchange:
             try:
                 draft = admit(data, allowed, caller, directory=directory, now=now, rules=self._rules)
             except RefusedError as refusal:
+                # Without the frames that it comes from: they hold all that was parsed, of a thousand until the last.
+                refusal.__cause__ = refusal.__context__ = refusal.__traceback__ = None
                 drafts.append(refusal)
                 continue
             # Last, so that what could never be accepted is not told to come back.

@@ -22,6 +22,7 @@ from panji.core import merkle
 from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import OPENING, Kind
 from panji.errors import InputError, Reason, RefusedError
+from panji_server.pace import Pace
 from panji_server.sequencing import Accepted, Repeated, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from panji_server.storage.base import Append, Storage
 
 MAX_GROUP = 200
-"""Statements that one commit takes at most; the event loop does nothing else while they are admitted and written."""
+"""Statements that one commit takes at most; the event loop does nothing else while they are written."""
+MAX_GROUP_BYTES = 2 * 1024 * 1024
+"""Bytes of envelopes that one commit takes at most, unless one submission has more."""
 COMPANY_SECONDS = 0.002
 """When the commit before was shared, the next one waits so long for company, again as long as somebody comes, until as
 many are there as shared that one: callers come back once they are answered. Alone, nobody waits."""
@@ -55,6 +58,7 @@ class _Submission:
     """Among those of one turn, in the order in which they came."""
     admit: Callable[[], Sequence[Admitted | RefusedError]] = field(compare=False)
     count: int = field(compare=False)
+    size: int = field(compare=False)
     answer: asyncio.Future[list[Outcome]] = field(compare=False)
 
 
@@ -113,10 +117,10 @@ class Ledger:
             Exception: A defect in the exchange, met while these statements were sequenced; none was accepted.
         """
         self.require_room(len(items))
-        return await self.submit(lambda: items, len(items))
+        return await self.submit(lambda: items, len(items), sum([len(item.envelope) for item in items]))
 
     def submit(
-        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, *, turns: int = 0
+        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, size: int, *, turns: int = 0
     ) -> asyncio.Future[list[Outcome]]:
         """Queues statements that are admitted when their turn comes.
 
@@ -126,6 +130,7 @@ class Ledger:
         Args:
             admit: Gives the statements, and in the place of each that is refused the refusal.
             count: How many there will be; at most :data:`MAX_GROUP` share a commit.
+            size: How many bytes they have; at most :data:`MAX_GROUP_BYTES` share a commit.
             turns: Commits that whoever comes later may still go before. A long call's parts say 0, 1, 2 and so on: then
                 nobody waits for all of them, and they for nobody longer than that.
 
@@ -136,7 +141,7 @@ class Ledger:
         if self._closed is not None:
             answer.set_exception(self._closed())
             return answer
-        heapq.heappush(self._queue, _Submission(self._turn + turns, next(self._numbers), admit, count, answer))
+        heapq.heappush(self._queue, _Submission(self._turn + turns, next(self._numbers), admit, count, size, answer))
         self._queued += count
         self._wake.set()
         return answer
@@ -249,14 +254,19 @@ class Ledger:
 
     def _take(self) -> list[_Submission]:
         group: list[_Submission] = []
-        count = 0
-        while self._queue and (not group or count + self._queue[0].count <= MAX_GROUP):
+        count = size = 0
+        while self._queue and (not group or self._fits(self._queue[0], count, size)):
             submission = heapq.heappop(self._queue)
             count += submission.count
+            size += submission.size
             group.append(submission)
         self._queued -= count
         self._turn += 1
         return group
+
+    @staticmethod
+    def _fits(one: _Submission, count: int, size: int) -> bool:
+        return count + one.count <= MAX_GROUP and size + one.size <= MAX_GROUP_BYTES
 
     def _fail(self, group: Iterable[_Submission], error: StorageError) -> None:
         self._closed = _storage_failed
@@ -281,7 +291,10 @@ class Ledger:
             return [outcomes for submission in group for outcomes in await self._commit([submission])]
 
     async def _commit_together(self, group: list[_Submission]) -> list[list[Outcome]]:
-        drafts = [submission.admit() for submission in group]
+        pace, drafts = Pace(), []
+        for submission in group:
+            drafts.append(submission.admit())
+            await pace.breathe()
         items = [one for draft in drafts for one in draft if not isinstance(one, RefusedError)]
         outcomes = iter(await self._append(items) if items else ())
         return [[one if isinstance(one, RefusedError) else next(outcomes) for one in draft] for draft in drafts]

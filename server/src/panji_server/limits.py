@@ -5,8 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from panji.errors import Reason, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+UNIT_BYTES = 4096
+"""Bytes of an envelope that cost as much as a statement does by itself: hashing, parsing, storing and delivering it."""
+
+
+def units(envelopes: Iterable[bytes]) -> int:
+    """Returns what these envelopes take of a rate: one each, and one for every full 4 KiB."""
+    return sum([1 + len(envelope) // UNIT_BYTES for envelope in envelopes])
 
 
 @dataclass(slots=True)
@@ -16,10 +28,10 @@ class _Bucket:
 
 
 class RateLimit:
-    """Lets every organisation submit ``rate`` statements a second on average, and ``burst`` at once.
+    """Lets every organisation submit ``rate`` units a second on average, and ``burst`` at once.
 
     Args:
-        rate: Statements a second.
+        rate: Units a second; see :func:`units`.
         burst: Most at once; a single call of more is refused unless the bucket is full.
     """
 
@@ -29,11 +41,11 @@ class RateLimit:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, organisation: str, count: int, now: float) -> None:
-        """Takes ``count`` statements out of the organisation's allowance.
+        """Takes ``count`` units out of the organisation's allowance.
 
         Args:
             organisation: Who submits.
-            count: How many.
+            count: How many units.
             now: A monotonic clock, in seconds.
 
         Raises:

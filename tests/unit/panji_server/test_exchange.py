@@ -51,6 +51,7 @@ from panji.v1 import statement_pb2
 from panji.wire.envelopes import encode_envelope
 from panji.wire.receipts import encode_receipt
 from panji_server import exchange as exchanges
+from panji_server import ledger as ledgers
 from panji_server.admission import Rules
 from panji_server.exchange import DELIVERIES_AT_ONCE, MAX_PART, Exchange
 from panji_server.limits import RateLimit
@@ -258,6 +259,29 @@ async def test_other_callers_get_in_between_a_long_batch() -> None:
     indexes = [one.row.index for one in batch]
     assert indexes == sorted(indexes)
     assert indexes[0] < other.row.index < indexes[-1]
+
+
+async def test_a_batch_of_large_statements_is_taken_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: a hundred envelopes of 260 KiB each, admitted in one go."""
+    envelopes = [signed(a_statement(id=an_id(number))) for number in range(1, 8)]
+    monkeypatch.setattr(exchanges, "MAX_PART_BYTES", len(envelopes[0]) * 2)
+    monkeypatch.setattr(ledgers, "MAX_GROUP_BYTES", 1)  # so that each part is a commit
+    async with a_room() as room:
+        outcomes = await room.submit(*envelopes[:3], b"x" * 5000, *envelopes[3:])
+        sizes = sorted(room.storage.checkpoints(range(10)))
+    assert [told(one) for one in outcomes] == [
+        "accepted 0", "accepted 1", "accepted 2", "ENVELOPE_MALFORMED", *(f"accepted {n}" for n in range(3, 7)),
+    ]  # fmt: skip
+    assert sizes == [2, 3, 5, 7]
+
+
+async def test_a_refusal_does_not_hold_on_to_what_was_parsed() -> None:
+    """Attack: of a batch, each refused statement was kept in memory, parsed, until the last one: a gigabyte."""
+    bad = signed(a_statement()) + b"\x1a\x00" * 20
+    async with a_room() as room:
+        for data in (b"rubbish", bad):
+            (refusal,) = await room.submit(data)
+            assert (refusal.__cause__, refusal.__context__, refusal.__traceback__) == (None, None, None)
 
 
 async def test_a_rate_refuses_the_call_as_a_whole() -> None:

@@ -18,6 +18,7 @@ from panji.core.receipt import verify
 from panji.errors import InputError, Reason, RefusedError
 from panji.wire.receipts import encode_receipt
 from panji_server import ledger as ledgers
+from panji_server import pace
 from panji_server.ledger import Ledger, receipts
 from panji_server.sequencing import Accepted, Repeated
 from panji_server.storage.base import StorageError
@@ -208,15 +209,44 @@ async def test_what_waits_for_a_later_turn_lets_others_go_before_it_that_long_an
 
     def again(_: object) -> None:
         if (item := next(short, None)) is not None:
-            answers.append(room.ledger.submit(lambda: [item], 1))
+            answers.append(room.ledger.submit(lambda: [item], 1, 1))
 
     async with a_room(storage, on_commit=again) as room:
-        answers.append(room.ledger.submit(lambda: [patient], 1, turns=2))
+        answers.append(room.ledger.submit(lambda: [patient], 1, 1, turns=2))
         again(None)
         await asyncio.wait_for(asyncio.shield(answers[0]), PATIENCE)
     assert [told(one) for answer in answers for one in await answer] == [
         "accepted 2", "accepted 0", "accepted 1", "accepted 3", "accepted 4",
     ]  # fmt: skip
+
+
+async def test_a_commit_takes_no_more_bytes_than_its_measure_and_a_larger_submission_whole(
+    storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: 200 statements of 260 KiB in one commit, for which all others wait."""
+    items = flags(6)
+    monkeypatch.setattr(ledgers, "MAX_GROUP_BYTES", sum(len(item.envelope) for item in items[:2]))
+    async with a_room(storage) as room:
+        await words(*await waiting(room, items[:1], items[1:2], items[2:5], items[5:]))
+    assert storage.sizes == [2, 5, 6]
+
+
+async def test_others_have_a_turn_between_submissions_that_took_long_to_admit(
+    storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LONGEST_SECONDS", -1.0)  # whatever it took was long
+    turns: list[str] = []
+
+    def admit(item: Admitted) -> list[Admitted]:
+        asyncio.get_running_loop().call_soon(turns.append, "others")
+        turns.append("admit")
+        return [item]
+
+    async with a_room(storage) as room:
+        both = [room.ledger.submit(lambda item=item: admit(item), 1, 1) for item in flags(2)]  # type: ignore[misc]
+        await asyncio.wait_for(asyncio.gather(*both), PATIENCE)
+    assert turns == ["admit", "others"] * 2
+    assert storage.sizes == [2]
 
 
 async def test_what_repeats_or_is_refused_alone_writes_nothing(storage: GatedStorage) -> None:

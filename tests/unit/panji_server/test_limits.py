@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.statements import MINISTRY, PLATFORM
 
 from panji.errors import Reason, RefusedError
-from panji_server.limits import RateLimit
+from panji_server.limits import RateLimit, units
 
 
 def refused(limit: RateLimit, count: int, now: float, who: str = MINISTRY) -> float:
@@ -58,6 +58,14 @@ def test_a_batch_larger_than_the_burst_passes_when_the_bucket_is_full_and_pays_a
     assert refused(limit, 1, 0.0) == pytest.approx(99.1, abs=0.01)
     refused(limit, 1000, 99.0)
     limit.take(MINISTRY, 1, 99.2)
+
+
+def test_a_large_envelope_counts_as_many() -> None:
+    """Attack: 120 envelopes of 260 KiB count as little as 120 flags, and cost seconds."""
+    assert units([]) == 0
+    assert units([b"", b"x" * 4095]) == 2
+    assert units([b"x" * 4096]) == 2
+    assert units([bytes(260 * 1024)] * 120) == 120 * 66
 
 
 @given(
