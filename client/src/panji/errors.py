@@ -69,6 +69,7 @@ class Reason(StrEnum):
     # 5 May they?
     SENDER_MISMATCH = "SENDER_MISMATCH"
     RECIPIENT_UNKNOWN = "RECIPIENT_UNKNOWN"
+    RECIPIENT_UNREACHABLE = "RECIPIENT_UNREACHABLE"
     ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
     NOT_ACCREDITED = "NOT_ACCREDITED"
     # 6 Does it fit the case?
@@ -159,6 +160,11 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     ),
     Reason.RECIPIENT_UNKNOWN: ReasonInfo(
         Code.FAILED_PRECONDITION, False, "The directory knows no such recipient, or not in the role that is needed."
+    ),
+    Reason.RECIPIENT_UNREACHABLE: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "The platform is suspended, or has no participant: nobody could fetch the flag. Answers are still taken.",
     ),
     Reason.ROLE_NOT_ALLOWED: ReasonInfo(
         Code.PERMISSION_DENIED, False, "An organisation of this role does not make statements of this kind."

@@ -63,6 +63,7 @@ _MAY_BE_OLD = frozenset(
         Reason.ISSUE_TIME_OUT_OF_RANGE,
         Reason.NOT_ACCREDITED,
         Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_UNREACHABLE,
         Reason.ROLE_NOT_ALLOWED,
         Reason.WITNESSES_OVERDUE,
     }

@@ -319,6 +319,10 @@ def recipient_has_left(room: Room) -> None:
     room.directory.directory = replace(a_directory(), organisations=everyone)
 
 
+def recipient_is_suspended(room: Room) -> None:
+    room.directory.directory = a_directory(an_organisation(PLATFORM, suspended=True))
+
+
 def a_month_has_passed(room: Room) -> None:
     room.now = NOON + timedelta(days=30)
 
@@ -329,7 +333,14 @@ def another_signature_is_needed_now(room: Room) -> None:
 
 @pytest.mark.parametrize(
     "happens",
-    [key_has_ended, grant_has_ended, recipient_has_left, a_month_has_passed, another_signature_is_needed_now],
+    [
+        key_has_ended,
+        grant_has_ended,
+        recipient_has_left,
+        recipient_is_suspended,
+        a_month_has_passed,
+        another_signature_is_needed_now,
+    ],
     ids=lambda one: one.__name__,
 )
 async def test_what_was_accepted_once_gets_its_receipt_for_ever(happens: Any) -> None:
