@@ -69,10 +69,19 @@ def tls_credentials(
         ConfigError: A file cannot be used; its key is named.
     """
     tls = config.tls
+
+    def looked_at(problem: ConfigError | None) -> None:
+        report(None if problem is None else _named(problem))
+
     try:
-        return server_credentials(tls.certificate, tls.key, tls.client_ca, report=report)
+        return server_credentials(tls.certificate, tls.key, tls.client_ca, report=looked_at)
     except ConfigError as error:
-        raise ConfigError(f"tls.{error.key}", str(error).removeprefix(f"{error.key}: ")) from error
+        raise _named(error) from error
+
+
+def _named(error: ConfigError) -> ConfigError:
+    """The error with its key as the operator wrote it."""
+    return ConfigError(f"tls.{error.key}", str(error).removeprefix(f"{error.key}: "))
 
 
 class Server:
