@@ -54,6 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that a configuration names, and no other environment."""
     for name in FILES:
         (tmp_path / name).write_text("")
+    (tmp_path / "data").mkdir()
     for name in ("PANJI_PROFILE", "PANJI_LISTEN"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -129,8 +130,9 @@ def test_a_certificate_and_its_key_go_together(home: Path, missing: str) -> None
 
 
 def test_an_absolute_path_stays_and_a_dash_is_standard_output(home: Path) -> None:
-    config = load(written(home, {**WHOLE, "database": "/var/lib/panji/exchange.db", "audit.path": "-"}))
-    assert config.database == Path("/var/lib/panji/exchange.db")
+    elsewhere = home.parent / "exchange.db"
+    config = load(written(home, {**WHOLE, "database": str(elsewhere), "audit.path": "-"}))
+    assert config.database == elsewhere
     assert config.audit.path == "-"
 
 
@@ -163,7 +165,7 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "log_http.key": ["."],
         "listen": ["", "localhost", "localhost:", ":7443", "localhost:65536", "localhost:seven", "[::1:7443", 7443,
                    "localhost:٧٤٤٣"],
-        "database": [7],
+        "database": [7, "data", "nowhere/exchange.db", "a\\u0000b"],
         "directory": ["nowhere.toml", ".", 7],
         "log_key": ["nowhere.pem", "."],
         "tls.certificate": ["nowhere.pem", "", "."],
@@ -171,14 +173,13 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "tls.client_ca": ["nowhere.pem"],
         "tls": [7],
         "limits": ["many"],
-        "limits.statements_per_second": [0, -1, "inf", "nan", "fast"],
-        "limits.burst": [0, 1.5, "many"],
+        "limits.statements_per_second": [0, -1, 1e-300, 1e300, "inf", "nan", "fast"],
+        "limits.burst": [0, 1.5, 10**400, "many"],
         "limits.envelope_bytes": [1023, 16 * 1024 * 1024 + 1, "big"],
-        "limits.queue": [999, "long"],
+        "limits.queue": [999, 10**400, "long"],
         "limits.issued_before": [-1, "yesterday", 10**9],
         "limits.issued_after": [-1, "tomorrow", 10**9],
         "audit": [7],
-        "audit.path": [7],
         "witnesses": [7],
         "witnesses.policy": ["nowhere.txt", ".", 7],
         "witnesses.timeout": [0, -1, "soon", 10**9],
@@ -186,7 +187,8 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "witnesses.refresh": [0, "daily"],
         "witnesses.overdue": [0, -1, "late"],
         "witnesses.fail_closed": ["perhaps"],
-        "grace_seconds": [-0.1, "inf", "nan", "soon"],
+        "audit.path": [7, "a\\u0000b"],
+        "grace_seconds": [-0.1, 1e300, "inf", "nan", "soon"],
     }.items(),
     ids=lambda one: one if isinstance(one, str) else "",
 )  # fmt: skip

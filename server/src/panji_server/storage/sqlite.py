@@ -519,7 +519,7 @@ class _SQLiteAppend(Append):
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # the latter: a damaged schema, quoted in SQLite's own message
         raise StorageError(f"SQLite: {error}") from error
 
 

@@ -219,6 +219,16 @@ def test_a_page_that_was_overwritten_is_a_storage_error(path: Path) -> None:
         storage.rows(range(40))
 
 
+def test_a_schema_whose_text_is_damaged_is_a_storage_error(path: Path) -> None:
+    with closing(SQLiteStorage(path)) as storage:
+        put(storage, *flags(1))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"statement_feed")] ^= 0x80
+    path.write_bytes(data)
+    with pytest.raises(StorageError, match="SQLite"):
+        SQLiteStorage(path)
+
+
 DAMAGE: dict[str, tuple[str, Callable[[SQLiteStorage], object]]] = {
     "no head": ("DELETE FROM head", SQLiteStorage.current_head),
     "a size that its hashes do not fit": ("UPDATE head SET size = 3", SQLiteStorage.current_head),
