@@ -31,7 +31,8 @@ def parse_envelope(data: bytes, *, strict: bool = False) -> Envelope:
     # Before any is made a value: 260 KiB hold 130,000 empty ones.
     if len(message.signatures) > MAX_SIGNATURES:
         raise MalformedError(f"an envelope takes {MAX_SIGNATURES} signatures, not {len(message.signatures)}")
-    if strict and (size := message.ByteSize()) != len(data):  # or there is no room for one
+    if strict:
+        size = message.ByteSize()
         message.DiscardUnknownFields()
         if message.ByteSize() != size:
             raise MalformedError("the envelope has fields that no envelope has")
