@@ -62,6 +62,8 @@ class MemoryStorage(Storage):
         self._cosignatures: dict[tuple[int, str], CosignatureRow] = {}
         self.broken: StorageError | None = None
         """Once set, the database fails."""
+        self.remembered = ""
+        """What is remembered outside of the database."""
 
     @contextmanager
     def append(self) -> Iterator[Append]:
@@ -152,6 +154,12 @@ class MemoryStorage(Storage):
 
     def current_head(self) -> Head:
         return self._state.head
+
+    def remembered_head(self) -> str:
+        return self.remembered
+
+    def prepare(self, threads: int) -> None:
+        pass
 
     def extent(self) -> int:
         return max([0, *self._state.checkpoints, *(row.index + 1 for row in self._state.rows)])

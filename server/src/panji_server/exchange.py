@@ -51,6 +51,8 @@ MAX_PART_BYTES = 512 * 1024
 """Bytes of such a part, unless one statement has more: others have a turn after each."""
 _READERS = 2
 """Threads that read from the database."""
+_WRITERS = 2
+"""Threads that write to it: the ledger's, and the one that tidies up."""
 
 # Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end, limits
 # are lowered, a later version knows more rules, and witnesses fall silent.
@@ -135,6 +137,7 @@ class Exchange:
         self._on_statement = on_statement
         self._failed = False
         self._closed = False
+        storage.prepare(_READERS + _WRITERS)  # before anybody can connect, and take the file descriptors
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}

@@ -11,6 +11,7 @@ from support.memory import MemoryStorage
 from support.rooms import LOG, flags, put
 from support.statements import EXCHANGE
 
+from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner, NoteVerifier
 from panji_server import startup
@@ -199,3 +200,60 @@ def test_an_audit_changes_nothing(log: Log) -> None:
         assert (storage.rows(range(9)), storage.current_head()) == before
         (again,) = put(storage, *flags(1, first=10))
         assert again.row.index == 9
+
+
+# The head that is remembered outside of the database.
+
+
+def remembering(size: int, root: bytes | None = None, signer: NoteSigner = LOG) -> MemoryStorage:
+    """A log of five statements, and a remembered head: that of so many of them, unless another root is given."""
+    storage, roots = MemoryStorage(), {}
+    for number in range(1, 6):
+        put(storage, *flags(1, first=number))
+        roots[number] = storage.current_head().frontier.root()
+    checkpoint = Checkpoint(signer.verifier.name, size, root or roots.get(size, bytes(32)))
+    storage.remembered = sign_checkpoint(checkpoint, signer)
+    return storage
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_a_log_that_goes_on_from_the_remembered_head_passes(size: int) -> None:
+    checkpoint, _ = audit(remembering(size), LOG.verifier)
+    assert checkpoint is not None
+    assert checkpoint.size == 5
+
+
+def test_a_log_that_ends_before_the_remembered_head_is_not_gone_on_with() -> None:
+    """Attack, or an old copy: all of it is consistent, and it would sign a second history."""
+    with pytest.raises(StorageError, match="ends at 5 entries, and the exchange has signed 6"):
+        audit(remembering(6), LOG.verifier)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_log_that_differs_from_the_remembered_head_is_not_gone_on_with(size: int) -> None:
+    with pytest.raises(StorageError, match=f"first {size} entries are not those that the exchange has signed"):
+        audit(remembering(size, bytes(32)), LOG.verifier)
+
+
+def test_a_log_whose_nodes_of_then_are_gone_is_not_gone_on_with(log: Log) -> None:
+    log.damage("DELETE FROM node WHERE key = 2")  # the first two leaves' parent, of which a head of three was made
+    head = Checkpoint(LOG.verifier.name, 3, log.frontiers[3].root())
+    log.path.with_name("exchange.db-head").write_text(sign_checkpoint(head, LOG))
+    with pytest.raises(StorageError, match="first 3 entries are not those"):
+        log.audit()
+
+
+@pytest.mark.parametrize("signer", [NoteSigner(EXCHANGE, PrivateKeySigner.generate()), None], ids=["others", "garbage"])
+def test_a_remembered_head_that_is_not_the_logs_is_a_reason_to_stop(signer: NoteSigner | None) -> None:
+    storage = remembering(5, signer=signer or LOG)
+    if signer is None:
+        storage.remembered = storage.remembered.replace("5", "6", 1)
+    with pytest.raises(StorageError, match="the remembered head is damaged, or of another log key or origin"):
+        audit(storage, LOG.verifier)
+
+
+def test_an_empty_log_with_a_remembered_head_is_not_begun_again() -> None:
+    storage = MemoryStorage()
+    storage.remembered = remembering(2).remembered
+    with pytest.raises(StorageError, match="ends at 0 entries, and the exchange has signed 2"):
+        audit(storage, LOG.verifier)

@@ -50,6 +50,8 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Whoever connects and does not say who they are is gone soon: each holds a file descriptor. The default is 2 min.
+    ("grpc.server_handshake_timeout_ms", 10_000),
     # Old connections go, so that a replaced certificate or client authority comes into force for everyone.
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 60_000),

@@ -287,6 +287,17 @@ class Storage(ABC):
         """Returns where the log ends."""
 
     @abstractmethod
+    def remembered_head(self) -> str:
+        """Returns the newest checkpoint that is remembered outside of the database, empty where none is.
+
+        It is never newer than what was durable, and not much older.
+        """
+
+    @abstractmethod
+    def prepare(self, threads: int) -> None:
+        """Makes ready for so many threads, so that none of them has to open anything later."""
+
+    @abstractmethod
     def extent(self) -> int:
         """Returns the largest size of the log that any checkpoint or statement speaks of, 0 where there is none."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import uuid
@@ -27,6 +28,7 @@ from panji.core.vocabulary import (
     Urgency,
 )
 from panji.errors import InputError
+from panji_server.storage import wal
 from panji_server.storage.base import (
     COLUMNS,
     KEY_COLUMNS,
@@ -52,6 +54,8 @@ from panji_server.storage.codec import (
     target_records,
     to_micros,
 )
+from panji_server.storage.lock import Lock
+from panji_server.storage.remembered import RememberedHead
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -127,18 +131,27 @@ moved stays in the tens of megabytes."""
 
 
 class SQLiteStorage(Storage):
-    """An exchange in one SQLite file.
+    """An exchange in one SQLite file, and beside it a lock and the remembered head.
+
+    Args:
+        path: The file; made where there is none, for nobody else to read.
+        exclusive: For whoever appends: nobody else may meanwhile.
 
     Raises:
         SchemaError: The file is of another schema version.
-        StorageError: It cannot be opened.
+        StorageError: It cannot be opened, its write-ahead log is damaged, it is gone though a head is remembered, or
+            another exchange works on it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exclusive: bool = False) -> None:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._spare: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._head = RememberedHead(_beside(path, "head"))
+        self._flush: Future[None] | None = None
+        self._exclusive = _opened(path, exclusive=exclusive)
         self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
         self._checkpoint: Future[None] | None = None
         self._commits = self._rows = 0
@@ -161,9 +174,17 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
+        self._remember(append.checkpoint)
         if append.erased:
             self._forget()
         self._tidy(append.stored)
+
+    def _remember(self, checkpoint: str) -> None:
+        """Writes down what was just signed where a database that was set back does not set it back."""
+        if checkpoint and self._head.write(checkpoint) and (self._flush is None or self._flush.done()):
+            if self._flush:
+                self._flush.result()  # a disk that failed there must not be trusted with the next commit
+            self._flush = self._checkpointer.submit(self._head.flush)
 
     def _forget(self) -> None:
         """Empties the write-ahead log, which still has the pages as they were before an erasure."""
@@ -346,6 +367,15 @@ class SQLiteStorage(Storage):
         with _reading():
             return _head(self._connection())
 
+    def remembered_head(self) -> str:
+        return self._head.read()
+
+    def prepare(self, threads: int) -> None:
+        with _translated():
+            opened = [self._open() for _ in range(threads)]
+        with self._lock:
+            self._spare += opened
+
     def extent(self) -> int:
         query = (
             "SELECT max((SELECT coalesce(max(size), 0) FROM checkpoint), "
@@ -366,7 +396,12 @@ class SQLiteStorage(Storage):
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
+            self._spare.clear()
             self._local = threading.local()
+        self._head.close()
+        if self._exclusive is not None:
+            self._exclusive.release()
+            self._exclusive = None
 
     def _one(self, condition: str, value: Any) -> Row | None:
         with _reading():
@@ -389,21 +424,28 @@ class SQLiteStorage(Storage):
         """One connection a thread: readers see a snapshot and never wait for the writer (WAL)."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self._path,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
             with self._lock:
-                self._connections.append(connection)
-            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-                raise StorageError("SQLite: no write-ahead log is to be had where the database is")
-            connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
-            connection.execute("PRAGMA cache_size = -65536")
-            self._local.connection = connection
+                connection = self._spare.pop() if self._spare else None
+            self._local.connection = connection = connection or self._open()
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        with self._lock:
+            self._connections.append(connection)
+        # With this, every file is open that the connection will ever need.
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise StorageError("SQLite: no write-ahead log is to be had where the database is")
+        connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA temp_store = MEMORY")
         return connection
 
     @staticmethod
@@ -423,6 +465,7 @@ class _SQLiteAppend(Append):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.stored = 0
+        self.checkpoint = ""
         self.erased = False
 
     def head(self) -> Head:
@@ -467,6 +510,7 @@ class _SQLiteAppend(Append):
 
     def store(self, commit: Commit) -> None:
         self.stored += len(commit.rows)
+        self.checkpoint = commit.checkpoint
         received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
         self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [statement_record(row) for row in commit.rows])
         self._insert(
@@ -513,6 +557,49 @@ class _SQLiteAppend(Append):
             values = ", ".join([f"({', '.join('?' * len(run[0]))})"] * count)
             self._connection.execute(f"{into} {values} {conflict}", list(chain.from_iterable(run)))
             start += count
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.name}-{what}")
+
+
+def _opened(path: Path, *, exclusive: bool) -> Lock | None:
+    """Looks at the files before SQLite does, which would mend them by dropping what was answered.
+
+    Returns:
+        The lock, where it is to be held.
+    """
+    lock = Lock.take(_beside(path, "lock"))
+    if lock is None:
+        if exclusive:
+            raise StorageError("another exchange works on this database")
+        return None  # whoever holds it has looked, and is writing
+    try:
+        wal.check(_beside(path, "wal"))
+        _made(path)
+    except StorageError:
+        lock.release()
+        raise
+    if exclusive:
+        return lock
+    lock.release()
+    return None
+
+
+def _made(path: Path) -> None:
+    """Makes a new database, but never in the place of one that is gone."""
+    if path.exists():
+        return
+    for what in ("head", "wal"):
+        if _beside(path, what).exists():
+            raise StorageError(
+                f"there is no {path.name}, and there was one: {_beside(path, what).name} is still there. Bring the"
+                " database back; see docs/operations.md, A database that is refused"
+            )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"the database cannot be made: {error}") from error
 
 
 @contextmanager
