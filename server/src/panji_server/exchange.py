@@ -133,6 +133,7 @@ class Exchange:
         self._limit = limit
         self._clock = clock
         self._quorum = quorum
+        self._log = signer.verifier
         self._on_failure = on_failure
         self._on_statement = on_statement
         self._failed = False
@@ -258,7 +259,7 @@ class Exchange:
         """Returns the receipts of stored statements."""
         recent = [self._recent.get(row.index) for row in rows]
         missing = [row for row, receipt in zip(rows, recent, strict=True) if receipt is None]
-        made = iter(await self.read(receipts, self.storage, missing) if missing else ())
+        made = iter(await self.read(receipts, self.storage, missing, self._log) if missing else ())
         return [receipt if receipt is not None else next(made) for receipt in recent]
 
     async def feed(self, recipient: str, after: int) -> AsyncGenerator[tuple[list[Delivered], bool]]:

@@ -15,21 +15,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from itertools import count as counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import merkle
+from panji.core.checkpoint import open_checkpoint
 from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import OPENING, Kind
-from panji.errors import InputError, Reason, RefusedError
+from panji.errors import InputError, ProofError, Reason, RefusedError, VerificationError
 from panji_server.pace import Pace
-from panji_server.sequencing import Accepted, Repeated, receipt_of, sequence
+from panji_server.sequencing import Accepted, Repeated, leaf_of, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from panji.core.note import NoteSigner
+    from panji.core.merkle import Position
+    from panji.core.note import NoteSigner, NoteVerifier
     from panji.core.receipt import Receipt
     from panji_server.sequencing import Admitted
     from panji_server.storage.base import Append, Storage
@@ -339,21 +342,35 @@ def _storage_failed() -> RefusedError:
     return RefusedError(Reason.STORAGE_FAILED, "the statement could not be made durable; try again", retry_after=_RETRY)
 
 
-def receipts(storage: Storage, rows: Sequence[Row]) -> list[Receipt]:
+def receipts(storage: Storage, rows: Sequence[Row], log: NoteVerifier) -> list[Receipt]:
     """Returns the receipts of stored statements: the very ones that their senders got, made again from the tree.
 
+    The exchange verifies each before anyone sees it, as it did the first time: damage ends it, and is not given to
+    somebody as a proof.
+
     Raises:
-        StorageError: The database failed, or a node or checkpoint that a receipt needs is missing.
+        StorageError: The database failed, a node or checkpoint that a receipt needs is missing, or it would prove
+            nothing.
     """
     try:
         wanted = {position for row in rows for position in merkle.inclusion_nodes(row.index, row.tree_size)}
         nodes = storage.nodes(list(wanted))
         checkpoints = storage.checkpoints({row.tree_size for row in rows})
-        return [
-            receipt_of(
-                row, merkle.inclusion_proof(row.index, row.tree_size, lambda _: nodes), checkpoints[row.tree_size]
-            )
-            for row in rows
-        ]
+        return [_receipt(row, nodes, checkpoints[row.tree_size], log) for row in rows]
     except (KeyError, InputError) as error:  # the latter: a statement that stands behind the end of its tree
         raise StorageError(f"a node or checkpoint is missing from the database: {error}") from error
+    except VerificationError as error:
+        raise StorageError(f"a node or checkpoint in the database is damaged: {error}") from error
+
+
+def _receipt(row: Row, nodes: Mapping[Position, bytes], signed: str, log: NoteVerifier) -> Receipt:
+    head = _opened(signed, log)
+    proof = merkle.inclusion_proof(row.index, row.tree_size, lambda _: nodes)
+    merkle.verify_inclusion(leaf_of(row), row.index, row.tree_size, proof, head.root)
+    if head.size != row.tree_size:
+        raise ProofError(f"the checkpoint of {row.tree_size} entries says {head.size}")
+    return receipt_of(row, proof, signed)
+
+
+_opened = lru_cache(1024)(open_checkpoint)
+"""Statements of one commit share its checkpoint, and its signature costs more than all the rest."""

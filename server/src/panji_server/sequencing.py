@@ -11,14 +11,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.core import case as cases
+from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash, verify_inclusion
 from panji.core.receipt import Receipt
 from panji.core.statements import Erasure
 from panji.core.vocabulary import BY_THE_OPERATOR, Kind
-from panji.errors import Reason, RefusedError
-from panji_server.storage.base import Commit, Head, Row
+from panji.errors import InputError, Reason, RefusedError
+from panji_server.storage.base import Commit, Head, Row, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,6 +143,25 @@ def receipt_of(row: Row, proof: tuple[bytes, ...], checkpoint: str) -> Receipt:
         proof=proof,
         checkpoint=checkpoint,
     )
+
+
+def leaf_of(row: Row) -> bytes:
+    """Returns the leaf of a stored statement, made anew of all that is stored of it, never taken as given.
+
+    Of an erased one the commitment is all there is; the tree vouches for it.
+
+    Raises:
+        StorageError: The envelope, its digest, the salt, the commitment and the feed's place do not belong together.
+    """
+    try:
+        if not row.erased and (
+            dsse.digest(row.envelope) != row.digest
+            or commit(row.salt, row.digest, row.recipient, row.sequence) != row.commitment
+        ):
+            raise StorageError(f"the statement at index {row.index} is not the one that was logged")
+        return leaf_hash(Entry(row.kind, row.received_at, row.commitment).encode())
+    except InputError as error:  # what makes no entry was never logged
+        raise StorageError(f"the statement at index {row.index} is not the one that was logged") from error
 
 
 def _with_size(row: Row, size: int) -> Row:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from panji.core import envelope as dsse
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint, open_checkpoint
-from panji.core.entry import Entry, commit
 from panji.core.merkle import Frontier
+from panji.core.vocabulary import BY_THE_OPERATOR, OPENING
 from panji.errors import InputError, NoteError
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+from panji_server.sequencing import leaf_of
 from panji_server.storage.base import Storage, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from panji.core.note import NoteVerifier
     from panji_server.storage.base import Row
 
 LATEST = 1000
-"""Statements, counted from the end, whose envelopes are hashed again."""
+"""Statements, counted from the end, that are looked at one by one."""
 _SEE = "; see docs/operations.md, A database that is refused"
 
 
@@ -68,9 +72,13 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
     if [row.index for row in rows] != list(range(first, frontier.size)):
         raise StorageError("statements are missing from the end of the log")
     leaves = storage.nodes([(0, row.index) for row in rows])
+    cases = _named(storage, rows)
     for row in rows:
-        if dsse.digest(row.envelope) != row.digest or _leaf(row) != leaves.get((0, row.index)):
+        if leaf_of(row) != leaves.get((0, row.index)):
             raise StorageError(f"the statement at index {row.index} is not the one that was logged")
+        # 5 What they are found and answered by is what they say. Stops taking the same bytes twice under an id that was
+        #   changed, showing them to others, and erasure of which nobody has said anything.
+        _check_columns(storage, row, cases)
     return checkpoint, len(rows)
 
 
@@ -96,9 +104,23 @@ def _require_remembered(storage: Storage, signed: str, log: NoteVerifier, fronti
         raise StorageError(f"the first {remembered.size} entries are not those that the exchange has signed{_SEE}")
 
 
-def _leaf(row: Row) -> bytes:
+def _named(storage: Storage, rows: Sequence[Row]) -> Mapping[int, str]:
+    """Returns the ids of the cases that these statements are said to belong to."""
+    openings = storage.rows({row.case_index for row in rows})
+    return {row.index: row.id for row in openings}
+
+
+def _check_columns(storage: Storage, row: Row, cases: Mapping[int, str]) -> None:
+    if row.erased:
+        if row.kind in BY_THE_OPERATOR or storage.erasure(row.case_index) is None:
+            raise StorageError(f"what the statement at index {row.index} said is gone, and was not erased")
+        return
     try:
-        entry = Entry(row.kind, row.received_at, commit(row.salt, row.digest, row.recipient, row.sequence))
-    except InputError:
-        return b""  # what makes no entry was never logged
-    return merkle.leaf_hash(entry.encode())
+        said = parse_statement(parse_envelope(row.envelope).payload, strict=False)
+    except InputError as error:
+        raise StorageError(f"the statement at index {row.index} is none: {error}") from error
+    opens = said.kind in OPENING
+    if (row.id, row.kind, row.sender, row.recipient, cases.get(row.case_index), row.case_index == row.index) != (
+        said.id, said.kind, said.sender, said.recipient, said.id if opens else said.case_id, opens,
+    ):  # fmt: skip
+        raise StorageError(f"the statement at index {row.index} is kept under another's id, parties or case")
