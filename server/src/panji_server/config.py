@@ -90,6 +90,14 @@ class Limits(BaseModel):
     """Largest envelope."""
     queue: Annotated[int, Field(ge=1000, le=10**9)] = 50_000
     """Statements that may wait for a commit before further ones are refused as OVERLOADED."""
+    streams: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Streams of the feed that one organisation may have open at once."""
+    reads: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Calls of one organisation that read, and are being answered at once."""
+    case_statements: Annotated[int, Field(ge=10, le=2000)] = 1000
+    """Statements that one side may have in one case; the last tenth is for decisions and withdrawals."""
+    case_bytes: Annotated[int, Field(ge=16 * 1024, le=10 * 1024 * 1024)] = 8 * 1024 * 1024
+    """Bytes of envelopes that they may have, likewise. What both sides may say goes into one answer."""
     issued_before: Annotated[timedelta, _SPAN] = timedelta(hours=24)
     """How long before its receipt a statement may have been issued; seconds, or ISO 8601."""
     issued_after: Annotated[timedelta, _SPAN] = timedelta(minutes=5)

@@ -22,7 +22,7 @@ from panji_server.ledger import Ledger, receipts
 from panji_server.limits import units
 from panji_server.pace import Pace
 from panji_server.presence import Presence
-from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
+from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, content_erased
 from panji_server.storage.base import StorageError
 from panji_server.tiles import newest_checkpoint
 
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DELIVERIES_AT_ONCE = 64
-"""Statements that the feed reads and sends at once, unless they are large."""
-BYTES_AT_ONCE = 16 * 1024 * 1024
-"""Statements that go into one answer stop here; the first one always goes. An answer has at most twice as much."""
+"""Statements that the feed reads and sends at once."""
+RUN_BYTES = 1024 * 1024
+"""Bytes of envelopes after which the feed sends what it has read: so much, several times over, a stream that nobody
+reads holds in memory."""
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
 MAX_PART = 100
@@ -75,16 +76,6 @@ Delivered = tuple["Row", "Receipt"]
 """A stored statement and its receipt."""
 
 
-def fitting(*groups: Sequence[Row]) -> int:
-    """Returns how many of the groups, from the first on and at least that, go into one answer together."""
-    room = BYTES_AT_ONCE
-    for count, rows in enumerate(groups):
-        room -= sum(len(row.envelope) for row in rows)
-        if room < 0:
-            return max(count, 1)
-    return len(groups)
-
-
 def _parts(envelopes: Sequence[bytes]) -> list[Sequence[bytes]]:
     parts: list[Sequence[bytes]] = []
     start = size = 0
@@ -106,6 +97,7 @@ class Exchange:
         rules: What every statement must meet.
         limit: How much each organisation may submit.
         max_queue: Statements that may wait for a commit.
+        room: How much a side may say in a case.
         on_failure: Called once when the storage failed and the process must end.
         on_statement: Told of every statement of the exchange's own that was accepted.
         clock: Gives the time; aware.
@@ -121,6 +113,7 @@ class Exchange:
         limit: RateLimit,
         *,
         max_queue: int,
+        room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
         on_failure: Callable[[StorageError], None],
         on_statement: Callable[[Accepted], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -147,7 +140,9 @@ class Exchange:
         self._submitting = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=self._fail)
+        self._ledger = Ledger(
+            storage, signer, max_queue=max_queue, room=room, on_commit=self._committed, on_failure=self._fail
+        )
         self._ledger.start()
 
     async def submit(
@@ -284,9 +279,8 @@ class Exchange:
                 if self._stopping.is_set():
                     raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
                 wake.clear()  # before reading: what is committed from here on wakes us again
-                rows = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE)
-                run = rows[: fitting(*([row] for row in rows))]
-                at_end = len(run) == len(rows) < DELIVERIES_AT_ONCE
+                run = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE, RUN_BYTES)
+                at_end = len(run) < DELIVERIES_AT_ONCE and sum([len(row.envelope) for row in run]) < RUN_BYTES
                 yield list(zip(run, await self.receipts(run), strict=True)), at_end
                 if run:
                     after = run[-1].sequence

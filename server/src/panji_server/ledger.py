@@ -25,7 +25,7 @@ from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import OPENING, Kind
 from panji.errors import InputError, ProofError, Reason, RefusedError, VerificationError
 from panji_server.pace import Pace
-from panji_server.sequencing import Accepted, Repeated, leaf_of, receipt_of, sequence
+from panji_server.sequencing import Accepted, CaseRoom, Repeated, leaf_of, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Ledger:
         storage: Where the log is.
         signer: The log's key.
         max_queue: Statements that may wait for a commit; more are refused as OVERLOADED.
+        room: How much a side may say in a case.
         on_commit: Called in the event loop with what was accepted, by index, before it is answered.
         on_failure: Called in the event loop when the storage failed: the process must end.
     """
@@ -88,12 +89,14 @@ class Ledger:
         signer: NoteSigner,
         *,
         max_queue: int,
+        room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
         on_commit: Callable[[Mapping[int, Accepted]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
         self._storage = storage
         self._signer = signer
         self._max_queue = max_queue
+        self._room = room
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._queue: list[_Submission] = []  # a heap
@@ -322,7 +325,7 @@ class Ledger:
             {item.statement.recipient for item in items},
             {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
-        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)))
+        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)), room=self._room)
         if result.commit is not None:
             transaction.store(result.commit)
         return result.outcomes

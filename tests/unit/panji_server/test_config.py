@@ -28,6 +28,10 @@ WHOLE: dict[str, Any] = {
     "limits.burst": 7,
     "limits.envelope_bytes": 2048,
     "limits.queue": 1000,
+    "limits.case_statements": 20,
+    "limits.case_bytes": 20_000,
+    "limits.streams": 3,
+    "limits.reads": 4,
     "limits.issued_before": 60,
     "limits.issued_after": "PT30S",
     "deadlines.acknowledged": "PT4H",
@@ -90,6 +94,8 @@ def test_every_key_is_read_and_relative_paths_are_the_files(home: Path) -> None:
     )  # fmt: skip
     assert (config.limits.statements_per_second, config.limits.burst) == (10.5, 7)
     assert (config.limits.envelope_bytes, config.limits.queue) == (2048, 1000)
+    assert (config.limits.streams, config.limits.reads) == (3, 4)
+    assert (config.limits.case_statements, config.limits.case_bytes) == (20, 20_000)
     assert (config.limits.issued_before, config.limits.issued_after) == (timedelta(minutes=1), timedelta(seconds=30))
     assert config.statement_key == home / "statements.pem"
     assert config.deadlines.acknowledged == timedelta(hours=4)
@@ -177,6 +183,10 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "limits.burst": [0, 1.5, 10**400, "many"],
         "limits.envelope_bytes": [1023, 16 * 1024 * 1024 + 1, "big"],
         "limits.queue": [999, 10**400, "long"],
+        "limits.case_statements": [9, 2001, "many"],
+        "limits.case_bytes": [1000, 11 * 1024 * 1024, "much"],
+        "limits.streams": [0, 10_001, "many"],
+        "limits.reads": [0, 10_001, "many"],
         "limits.issued_before": [-1, "yesterday", 10**9],
         "limits.issued_after": [-1, "tomorrow", 10**9],
         "audit": [7],

@@ -57,7 +57,7 @@ from panji_server.exchange import DELIVERIES_AT_ONCE, MAX_PART, Exchange
 from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
 from panji_server.sequencing import Repeated
-from panji_server.storage.base import StorageError
+from panji_server.storage.base import UNBOUNDED, StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -408,6 +408,19 @@ async def test_a_feed_comes_in_runs_from_the_cursor_and_says_when_it_has_reached
             ]  # fmt: skip
 
 
+async def test_a_run_of_large_statements_is_short_and_the_feed_goes_on_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Attack: a stream that nobody reads held 64 statements of 260 KiB, several times over."""
+    items = flags(5)
+    monkeypatch.setattr(exchanges, "RUN_BYTES", len(items[0].envelope) * 2)
+    storage = MemoryStorage()
+    put(storage, *items)
+    async with a_room(storage) as room, aclosing(room.feed()) as feed:
+        runs = [await feed.run() for _ in range(3)]
+    assert [(sequences(run), at_end) for run, at_end in runs] == [([1, 2], False), ([3, 4], False), ([5], True)]
+
+
 async def test_what_is_committed_while_a_run_is_read_is_not_missed() -> None:
     """The wake-up comes before the watcher waits: it must not be lost."""
 
@@ -416,8 +429,8 @@ async def test_what_is_committed_while_a_run_is_read_is_not_missed() -> None:
             super().__init__()
             self.reading, self.go_on = threading.Event(), threading.Event()
 
-        def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
-            found = super().feed(recipient, after, limit)
+        def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
+            found = super().feed(recipient, after, limit, room)
             self.reading.set()
             assert self.go_on.wait(PATIENCE)
             return found

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from panji_server.storage import wal
 from panji_server.storage.base import (
     COLUMNS,
     KEY_COLUMNS,
+    UNBOUNDED,
     Append,
     CaseFilter,
     Commit,
@@ -58,7 +59,7 @@ from panji_server.storage.lock import Lock
 from panji_server.storage.remembered import RememberedHead
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -120,6 +121,8 @@ _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
 """Rows of one INSERT; the widest has 14 columns, and SQLite binds 32,766 values."""
+_CASES_AT_ONCE = 16
+"""Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
 _FORGETTING = 3
 """Attempts to empty the write-ahead log after an erasure; each waits up to the seconds above for readers."""
@@ -215,10 +218,16 @@ class SQLiteStorage(Storage):
         with _translated():
             self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+    def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
         query = f"SELECT {_ROW} FROM statement WHERE recipient = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-        with _reading():
-            return [_row(record) for record in self._connection().execute(query, (recipient, after, limit))]
+        found: list[Row] = []
+        with _reading(), closing(self._connection().execute(query, (recipient, after, limit))) as records:
+            for record in records:  # one after the other: what there is no room for is not read
+                found.append(row := _row(record))
+                room -= len(row.envelope)
+                if room <= 0:
+                    break
+        return found
 
     def feed_length(self, recipient: str) -> int:
         query = "SELECT coalesce(max(sequence), 0) FROM statement WHERE recipient = ?"
@@ -244,7 +253,7 @@ class SQLiteStorage(Storage):
         with self._snapshot() as connection:
             return _cases(connection, [key]).get(identifier)
 
-    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+    def cases(self, wanted: CaseFilter, before: int, limit: int, room: int = UNBOUNDED) -> list[tuple[int, Case]]:
         sides = ("c.authority = ?", "c.platform = ?")
         party, counterpart = sides if wanted.role is Role.AUTHORITY else sides[::-1]
         conditions = [party, "c.idx < ?", "c.test = ?"]
@@ -264,7 +273,7 @@ class SQLiteStorage(Storage):
         query = f"SELECT {_CASE} {_FROM_CASE} WHERE {' AND '.join(conditions)} ORDER BY c.idx DESC LIMIT ?"
         with self._snapshot() as connection:
             records = connection.execute(query, [*values, limit]).fetchall()
-            return list(_with_targets(connection, records))
+            return _within(room, _with_targets(connection, records))
 
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         found: dict[int, list[Row]] = {index: [] for index in case_indexes}
@@ -274,6 +283,15 @@ class SQLiteStorage(Storage):
                 row = _row(record)
                 found[row.case_index].append(row)
         return found
+
+    def case_sizes(self, case_indexes: Collection[int]) -> dict[int, tuple[int, int]]:
+        query = (
+            "SELECT case_idx, count(*), coalesce(sum(length(envelope)), 0) FROM statement WHERE case_idx IN (%s) "
+            "GROUP BY case_idx"
+        )
+        with _reading():
+            records = _select_in(self._connection(), query, sorted(case_indexes))
+            return dict.fromkeys(case_indexes, (0, 0)) | {index: (count, size) for index, count, size in records}
 
     def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         query = (
@@ -498,7 +516,15 @@ class _SQLiteAppend(Append):
             for one in recipients
         }
         digests = {found[one][0]: self._said(found[one][0]) for one in erasures if one in found}
-        return Known(by_id, found, answered, sequences, digests)
+        return Known(by_id, found, answered, sequences, digests, self._amounts([index for index, _ in found.values()]))
+
+    def _amounts(self, case_indexes: Sequence[int]) -> dict[tuple[int, str], tuple[int, int]]:
+        query = (
+            "SELECT case_idx, sender, count(*), sum(length(envelope)) FROM statement WHERE case_idx IN (%s) "
+            "GROUP BY case_idx, sender"
+        )
+        records = _select_in(self._connection, query, case_indexes)
+        return {(index, sender): (count, size) for index, sender, count, size in records}
 
     def _said(self, case_index: int) -> list[bytes]:
         query = f"SELECT digest FROM statement WHERE case_idx = ? AND {_BY_A_SIDE} ORDER BY idx"
@@ -647,12 +673,24 @@ def _cases(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, t
 
 def _with_targets(connection: sqlite3.Connection, records: Sequence[Any]) -> Iterator[tuple[int, Case]]:
     query = "SELECT case_idx, state, outcome, refusal FROM target WHERE case_idx IN (%s) ORDER BY case_idx, position"
-    targets: dict[int, list[TargetStatus]] = {}
-    for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in records]):
-        status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
-        targets.setdefault(index, []).append(status)
-    for record in records:
-        yield record[0], _case(record, targets[record[0]])
+    for start in range(0, len(records), _CASES_AT_ONCE):
+        some = records[start : start + _CASES_AT_ONCE]
+        targets: dict[int, list[TargetStatus]] = {}
+        for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in some]):
+            status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
+            targets.setdefault(index, []).append(status)
+        for record in some:
+            yield record[0], _case(record, targets[record[0]])
+
+
+def _within(room: int, cases: Iterable[tuple[int, Case]]) -> list[tuple[int, Case]]:
+    found: list[tuple[int, Case]] = []
+    for one in cases:
+        found.append(one)
+        room -= len(one[1].targets)
+        if room <= 0:
+            break
+    return found
 
 
 def _case(record: Any, targets: list[TargetStatus]) -> Case:
