@@ -212,7 +212,8 @@ def test_watcher_that_is_suspended_is_cut_off_and_sees_nothing_more(exchange: Ru
     since = exchange.mark()
     exchange.use(changed(directory, "whatsapp", suspended=True))
     try:
-        exchange["bssn"].says(a_flag(), "whatsapp")  # while nobody of theirs may read it
+        unread = exchange.world.voices["bssn"].says(a_flag(), "whatsapp")  # while nobody of theirs may read it
+        assert refused(exchange["bssn"], "SubmitFlag", envelope=unread.envelope).reason is Reason.RECIPIENT_UNREACHABLE
         with pytest.raises(grpc.RpcError) as error:
             pytest.fail(f"it was still sent {next(stream)}")
         assert "PARTICIPANT_UNKNOWN" in str(getattr(error.value, "trailing_metadata")())  # noqa: B009 - untyped
@@ -221,7 +222,9 @@ def test_watcher_that_is_suspended_is_cut_off_and_sees_nothing_more(exchange: Ru
         assert refused(exchange["whatsapp"], "Watch", after_sequence=0).reason is Reason.PARTICIPANT_UNKNOWN
     finally:
         exchange.use(directory)
-    assert exchange["whatsapp"].feed()
+    seen = len(exchange["whatsapp"].feed())
+    exchange["bssn"].submit(unread)
+    assert len(exchange["whatsapp"].feed()) == seen + 1
 
 
 def test_idle_watcher_that_is_suspended_is_cut_off_without_waiting_for_news(exchange: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from support.exchange import (
     RECORDED,
     Broken,
     Held,
+    World,
     read_refusal,
     read_status,
     refused,
@@ -37,9 +39,14 @@ from panji.v1 import (
 )
 from panji_server.audit import EVENTS
 from panji_server.limits import RateLimit
+from panji_server.rpc.call import SUBMITTING
 
 if TYPE_CHECKING:
-    from support.exchange import Letter, Running, Untouched, World
+    from pathlib import Path
+
+    from support.exchange import Letter, Running, Untouched
+
+    from panji_server.storage.sqlite import SQLiteStorage
 
 
 # Batches.
@@ -147,6 +154,68 @@ async def test_rate_limit_is_over_when_the_exchange_said_so(small_world: World) 
     async with serving(small_world, limit=limit) as exchange:
         letter = small_world.voices["kominfo"].says(a_flag(), "telegram")
         await exchange.submit("kominfo", letter)  # the exchange's clock is far beyond 101 s
+
+
+async def test_more_streams_than_an_organisation_may_have_are_refused_until_one_ends(tmp_path: Path) -> None:
+    """Attack: streams that are opened and never read, each of which holds in memory what was last sent to it."""
+    world = World.create(tmp_path / "made", settings="\n[limits]\nstreams = 2\n")
+    async with serving(world) as exchange:
+        watch, request = exchange.methods("telegram")["Watch"], METHODS["Watch"]()
+        streams = [watch(request) for _ in range(2)]
+        for stream in streams:
+            await stream.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch(request).read()
+        refusal = read_refusal(caught.value)
+        assert (refusal.reason, refusal.retry_after) == (Reason.TOO_MANY_CALLS, timedelta(seconds=1))
+        assert dict(refusal.info.metadata) == {"max": "2"}
+        await exchange.methods("kominfo")["Watch"](request).read()  # one organisation's greed is not another's want
+        streams[0].cancel()
+        ended = False
+        while not ended:
+            await asyncio.sleep(0)
+            ended = any(one["event"] == "watch.ended" for one in exchange.audit())
+        assert await watch(request).read() is not grpc.aio.EOF
+
+
+async def test_more_reads_at_once_than_an_organisation_may_have_are_refused(tmp_path: Path) -> None:
+    """Attack: as many large answers as one can ask for, all of them built at once."""
+    world = World.create(tmp_path / "made", settings="\n[limits]\nreads = 1\n")
+    reached, release = threading.Event(), threading.Event()
+
+    def held(storage: SQLiteStorage) -> SQLiteStorage:
+        read = storage.case
+
+        def case(identifier: str) -> Any:
+            reached.set()
+            release.wait()
+            return read(identifier)
+
+        storage.case = case  # type: ignore[method-assign]
+        return storage
+
+    async with serving(world, wrap=held) as exchange:
+        flag = world.voices["kominfo"].says(a_flag(), "telegram")
+        await exchange.submit("kominfo", flag)
+        first = asyncio.ensure_future(exchange.call("kominfo", "GetCase", case_id=flag.case_id))
+        try:
+            await asyncio.to_thread(reached.wait)
+            for method in ("GetCase", "ListCases", "GetCheckpoint"):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await exchange.call("kominfo", method)
+                assert read_refusal(caught.value).reason is Reason.TOO_MANY_CALLS
+            await exchange.submit("kominfo", world.voices["kominfo"].says(a_flag(), "telegram"))  # that is no read
+            await exchange.call("telegram", "GetCheckpoint")
+        finally:
+            release.set()
+        assert (await first).case.id == flag.case_id
+        await exchange.call("kominfo", "GetCheckpoint")
+
+
+def test_every_method_is_known_to_submit_or_to_read() -> None:
+    """One that submits would else be bounded by the reads at once, and one that reads by nothing."""
+    reads = {name for name in METHODS if name.startswith(("Get", "List", "Describe"))}
+    assert METHODS.keys() == SUBMITTING | reads | {"Watch"}
 
 
 async def test_full_queue_pushes_back(small_world: World) -> None:

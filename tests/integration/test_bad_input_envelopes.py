@@ -123,7 +123,7 @@ def test_empty_signature_is_refused(untouched: Untouched, flag: Letter) -> None:
 
 def test_seventeen_signatures_are_refused_before_any_is_verified(untouched: Untouched, flag: Letter) -> None:
     many = touched(flag, lambda message: message.signatures.extend([message.signatures[0]] * 16))
-    untouched.refuses("kominfo", many, Reason.SIGNATURE_INVALID)
+    untouched.refuses("kominfo", many, Reason.ENVELOPE_MALFORMED)
 
 
 def test_sixteen_signatures_of_which_the_last_is_good_are_accepted(exchange: Running, flag: Letter) -> None:

@@ -6,8 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
-from support.exchange import World, changed, directory_toml, proven, running_exchange
+from support.exchange import (
+    World,
+    changed,
+    directory_toml,
+    proven,
+    read_status,
+    refused,
+    running_exchange,
+    serving,
+)
 from support.statements import (
     a_clarification_answer,
     a_clarification_request,
@@ -32,11 +42,14 @@ from panji.core.vocabulary import (
     SubCategory,
     TargetState,
 )
+from panji.errors import Reason
 from panji.session import Session
 from panji.wire.times import to_datetime, to_timestamp
+from panji_server.rpc import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.exchange import Caller, Letter, Running
 
@@ -201,6 +214,67 @@ def test_pages_hold_still_while_new_cases_come(own: Running) -> None:
     own["bssn"].says(a_flag(), "telegram")
     second = own["bssn"].call("ListCases", page_size=2, page_token=first.next_page_token)
     assert [case.id for case in (*first.cases, *second.cases)] == made[::-1]
+
+
+async def test_a_page_has_no_more_targets_than_fit_and_another_one_follows(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: a request of 20 bytes for 500 cases of a thousand targets each, again and again."""
+    monkeypatch.setattr(reading, "TARGETS_AT_ONCE", 4)
+    async with serving(small_world) as exchange:
+        letters = [small_world.voices["kominfo"].says(a_flag(count=count), "telegram") for count in (1, 1, 9, 2, 2, 1)]
+        for letter in letters:
+            await exchange.submit("kominfo", letter)
+        listed: list[str] = []
+        lengths: list[int] = []
+        token = ""
+        while not lengths or token:
+            page = await exchange.call("kominfo", "ListCases", page_size=500, page_token=token)
+            listed += [case.id for case in page.cases]
+            lengths.append(len(page.cases))
+            token = page.next_page_token
+        assert listed == [letter.id for letter in reversed(letters)]
+        assert lengths == [3, 1, 2]
+
+
+async def test_a_page_with_statements_has_no_more_than_fit_in_an_answer_receipts_counted(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small statements with their receipts are three times as large: 500 cases of them would be no answer at all."""
+    monkeypatch.setattr(reading, "BYTES_AT_ONCE", 6000)
+    async with serving(small_world) as exchange:
+        letters = [small_world.voices["kominfo"].says(a_flag(), "telegram") for _ in range(5)]
+        assert len(letters[0].envelope) < 2048
+        for letter in letters:
+            await exchange.submit("kominfo", letter)
+        page = await exchange.call("kominfo", "ListCases", with_statements=True)
+        assert len(page.cases) == 2
+        assert page.next_page_token
+        monkeypatch.setattr(reading, "BYTES_AT_ONCE", 1)
+        page = await exchange.call("kominfo", "ListCases", with_statements=True)
+        assert [case.id for case in page.cases] == [letters[-1].id]
+
+
+def test_a_case_that_one_side_talks_full_can_still_be_read_answered_and_ended(tmp_path: Path) -> None:
+    """Attack: letters of the largest size, until nobody could read the case any more, or list the older ones."""
+    letter = a_correspondence(text="x" * 20_000)
+    with running_exchange(tmp_path / "made", settings="\n[limits]\ncase_bytes = 2000000\n") as exchange:
+        kominfo, telegram = exchange["kominfo"], exchange["telegram"]
+        older, flag = (kominfo.says(a_flag(), "telegram") for _ in range(2))
+        batch = [kominfo.voice.says(letter, flag).envelope for _ in range(120)]
+        results = kominfo.call("SubmitFlags", envelopes=batch).results
+        accepted = [one.WhichOneof("result") == "receipt" for one in results]
+        assert accepted == [True] * sum(accepted) + [False] * (120 - sum(accepted))
+        assert 1_700_000 < sum(map(len, batch[: sum(accepted)])) < 1_800_000
+        for result in results[sum(accepted) :]:
+            assert read_status(result.error, grpc.StatusCode.FAILED_PRECONDITION).reason is Reason.CASE_FULL
+        assert len(telegram.case(flag).statements) == sum(accepted) + 1
+        assert [case.id for case in telegram.call("ListCases", with_statements=True).cases] == [flag.id, older.id]
+        telegram.says(letter, flag)
+        telegram.says(a_decision(), flag)
+        assert refused(kominfo, "SendCorrespondence", envelope=kominfo.voice.says(letter, flag).envelope).reason is (
+            Reason.CASE_FULL
+        )
 
 
 def test_default_page_has_fifty_cases(own: Running) -> None:

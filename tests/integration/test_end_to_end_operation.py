@@ -463,6 +463,7 @@ async def test_five_hundred_submissions_at_once_get_distinct_indexes_without_gap
     profile = voice.profile
     async with grpc.aio.secure_channel(profile.address, channel_credentials(profile), raw_options(profile)) as channel:
         submit = methods(channel)["SubmitFlag"]
+        await channel.channel_ready()  # and knows how many calls a connection takes at once; the others wait for these
         answers = await asyncio.gather(*(submit(METHODS["SubmitFlag"](envelope=one.envelope)) for one in letters))
     receipts = [proven(one.receipt, letter, own.world.log) for one, letter in zip(answers, letters, strict=True)]
     assert sorted(one.index for one in receipts) == list(range(size, size + 500))

@@ -6,9 +6,13 @@ import asyncio
 import json
 import resource
 import shutil
+import socket
 import sqlite3
+import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -31,10 +35,10 @@ from support.statements import a_decision, a_flag, an_acknowledgement
 from panji.core import merkle
 from panji.errors import Reason
 from panji_server.__main__ import main
+from panji_server.storage import sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support.exchange import Letter
 
@@ -219,11 +223,97 @@ def test_health_says_that_it_is_not_serving_before_it_is_gone(own: Running) -> N
     assert seen == [health_pb2.HealthCheckResponse.NOT_SERVING]
 
 
-def test_second_exchange_on_the_same_address_refuses_to_start(own: Running, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_exchange_on_the_same_address_refuses_to_start(
+    own: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PANJI_DATABASE", str(tmp_path / "other.db"))
     code = main(["--config", str(own.world.made.config)])
     assert code == 78
     assert "listen: cannot listen on" in capsys.readouterr().err
     own["kominfo"].says(a_flag(), "telegram")
+
+
+def test_second_exchange_over_the_same_database_refuses_to_start_until_the_first_is_killed(
+    own: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is woken on one by what the other accepts. The lock is the operating system's, and outlives no process."""
+    assert main(["--config", str(own.world.made.config)]) == 74
+    assert "another exchange works on this database" in capsys.readouterr().err
+    own["kominfo"].says(a_flag(), "telegram")
+    assert main(["--config", str(own.world.made.config), "--check"]) == 0
+    own.kill()
+    own.restart()
+
+
+# What was answered must be there.
+
+
+def flip_a_bit_of_the_log(path: Path) -> None:
+    data = bytearray(path.with_name(f"{path.name}-wal").read_bytes())
+    data[len(data) // 2] ^= 1
+    path.with_name(f"{path.name}-wal").write_bytes(data)
+
+
+def lose_the_log(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+def lose_the_database(path: Path) -> None:
+    for what in ("", "-wal", "-shm"):
+        path.with_name(f"{path.name}{what}").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        (flip_a_bit_of_the_log, "the write-ahead log is damaged"),
+        (lose_the_log, "the database ends at 0 entries, and the exchange has signed 6"),
+        (lose_the_database, "there is no exchange.db, and there was one"),
+    ],
+    ids=["one bit of the write-ahead log", "no write-ahead log", "no database"],
+)
+def test_no_second_history_is_signed_where_answered_commits_are_gone(own: Running, harm: Any, complaint: str) -> None:
+    """SQLite drops what stands behind a damaged frame without a word, and what is left is an older log, consistent."""
+    for _ in range(5):
+        own["kominfo"].says(a_flag(), "telegram")
+    own.kill()
+    harm(database(own.world))
+    own.spawn()
+    assert own.ended() == 74
+    assert complaint in own.stderr.read_text()
+    assert "docs/operations.md" in own.stderr.read_text()
+
+
+def test_files_of_an_exchange_are_nobody_elses_to_read(own: Running) -> None:
+    files = sorted(database(own.world).parent.glob("exchange.db*"))
+    assert [one.name.removeprefix("exchange.db") for one in files] == ["", "-head", "-lock", "-shm", "-wal"]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+
+
+def test_strangers_who_take_every_connection_do_not_end_the_exchange(small_world: World) -> None:
+    """Attack, without a certificate: idle connections take the file descriptors, and the database cannot be opened."""
+    running = Running(small_world)
+    running.start()
+    assert running.process is not None
+    resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (128, 128))
+    flag = running["kominfo"].says(a_flag(), "telegram")  # is connected already
+    host, port = small_world.voices["kominfo"].profile.address.rsplit(":", 1)
+    descriptors = Path(f"/proc/{running.process.pid}/fd")
+    strangers: list[socket.socket] = []
+    try:
+        while len(list(descriptors.iterdir())) < 127:
+            strangers.append(socket.create_connection((host, int(port)), 5))
+        with ThreadPoolExecutor(8) as several:  # each reader's thread has its first turn now
+            reads = [several.submit(running["kominfo"].call, "GetCase", case_id=flag.id) for _ in range(8)]
+        assert [one.result().case.id for one in reads] == [flag.id] * 8
+        for _ in range(sqlite._COMMITS_A_CHECKPOINT + 8):  # and the one that moves the write-ahead log
+            running["kominfo"].says(a_flag(), "telegram")
+    finally:
+        for stranger in strangers:
+            stranger.close()
+    running.hang_up()
+    assert running.terminate() == 0
+    running.close()
 
 
 # The disk.
@@ -367,8 +457,8 @@ def test_another_log_key_over_the_same_database(
 def test_database_that_is_a_folder(small_world: World, capsys: pytest.CaptureFixture[str]) -> None:
     database(small_world).mkdir()
     code, error = start(small_world, capsys)
-    assert code == 74
-    assert "unable to open database file" in error
+    assert code == 78
+    assert "database: Value error, is a folder" in error
 
 
 @pytest.mark.parametrize(

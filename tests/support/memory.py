@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core.entry import Entry
 from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
 from panji_server.storage import codec
 from panji_server.storage.base import (
+    UNBOUNDED,
     Append,
     CaseFilter,
     Commit,
@@ -24,11 +26,14 @@ from panji_server.storage.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from panji.core.case import Case
     from panji.core.merkle import Position
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class MemoryStorage(Storage):
         self._cosignatures: dict[tuple[int, str], CosignatureRow] = {}
         self.broken: StorageError | None = None
         """Once set, the database fails."""
+        self.remembered = ""
+        """What is remembered outside of the database."""
 
     @contextmanager
     def append(self) -> Iterator[Append]:
@@ -73,9 +80,10 @@ class MemoryStorage(Storage):
             for commit in transaction.stored:
                 self._state = self._state.after(commit)
 
-    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+    def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
         self._check()
-        return [row for row in self._state.rows if row.recipient == recipient and row.sequence > after][:limit]
+        rows = [row for row in self._state.rows if row.recipient == recipient and row.sequence > after]
+        return _filling(room, rows[:limit], lambda row: len(row.envelope))
 
     def feed_length(self, recipient: str) -> int:
         self._check()
@@ -96,12 +104,17 @@ class MemoryStorage(Storage):
     def case(self, identifier: str) -> tuple[int, Case] | None:
         return next((found for found in self._state.cases.items() if found[1].id == identifier), None)
 
-    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+    def cases(self, wanted: CaseFilter, before: int, limit: int, room: int = UNBOUNDED) -> list[tuple[int, Case]]:
         newest_first = sorted(self._state.cases.items(), reverse=True)
-        return [(index, case) for index, case in newest_first if index < before and _fits(case, wanted)][:limit]
+        found = [(index, case) for index, case in newest_first if index < before and _fits(case, wanted)]
+        return _filling(room, found[:limit], lambda one: len(one[1].targets))
 
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         return {index: [row for row in self._state.rows if row.case_index == index] for index in case_indexes}
+
+    def case_sizes(self, case_indexes: Collection[int]) -> dict[int, tuple[int, int]]:
+        found = self.case_rows(case_indexes)
+        return {index: (len(rows), sum(len(row.envelope) for row in rows)) for index, rows in found.items()}
 
     def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         return [
@@ -152,6 +165,12 @@ class MemoryStorage(Storage):
 
     def current_head(self) -> Head:
         return self._state.head
+
+    def remembered_head(self) -> str:
+        return self.remembered
+
+    def prepare(self, threads: int) -> None:
+        pass
 
     def extent(self) -> int:
         return max([0, *self._state.checkpoints, *(row.index + 1 for row in self._state.rows)])
@@ -218,10 +237,20 @@ class _MemoryAppend(Append):
             if one in found
             for index in [found[one][0]]
         }
-        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients}, digests)
+        said: dict[tuple[int, str], tuple[int, int]] = {}
+        for row in itertools.chain.from_iterable(storage.case_rows([index for index, _ in found.values()]).values()):
+            count, size = said.get((row.case_index, row.sender), (0, 0))
+            said[row.case_index, row.sender] = (count + 1, size + len(row.envelope))
+        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients}, digests, said)
 
     def store(self, commit: Commit) -> None:
         self.stored.append(commit)
+
+
+def _filling(room: int, values: Sequence[T], size: Callable[[T], int]) -> list[T]:
+    """The values up to the one that fills the room."""
+    sums = itertools.accumulate(size(one) for one in values)
+    return list(values[: 1 + sum(one < room for one in sums)])
 
 
 def _erased(row: Row) -> Row:

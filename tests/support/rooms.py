@@ -16,7 +16,7 @@ from panji.errors import RefusedError
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
-from panji_server.sequencing import Accepted, Admitted, Repeated, sequence
+from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, sequence
 from support.statements import (
     EXCHANGE,
     MINISTRY,
@@ -128,15 +128,20 @@ def counting_salts(start: int = 0) -> Callable[[], bytes]:
     return lambda: next(numbers).to_bytes(SALT_SIZE, "big")
 
 
-def put(storage: Storage, *items: Admitted, salt: Callable[[], bytes] | None = None) -> list[Any]:
+def put(storage: Storage, *items: Admitted, **options: Any) -> list[Any]:
     """Appends a group to a log as the ledger does, and gives its outcomes."""
     outcomes: list[Any] = []
     with storage.append() as transaction:
-        outcomes += put_into(transaction, *items, salt=salt)
+        outcomes += put_into(transaction, *items, **options)
     return outcomes
 
 
-def put_into(transaction: Append, *items: Admitted, salt: Callable[[], bytes] | None = None) -> list[Any]:
+def put_into(
+    transaction: Append,
+    *items: Admitted,
+    salt: Callable[[], bytes] | None = None,
+    room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
+) -> list[Any]:
     """The same within a transaction that the test has opened."""
     replies = [item.statement for item in items if item.statement.kind not in OPENING]
     known = transaction.load(
@@ -146,7 +151,7 @@ def put_into(transaction: Append, *items: Admitted, salt: Callable[[], bytes] | 
         {item.statement.recipient for item in items},
         {one.case_id for one in replies if one.kind is Kind.ERASURE},
     )
-    result = sequence(items, transaction.head(), known, LOG, salt or counting_salts())
+    result = sequence(items, transaction.head(), known, LOG, salt or counting_salts(), room=room)
     if result.commit is not None:
         transaction.store(result.commit)
     return list(result.outcomes)

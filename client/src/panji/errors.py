@@ -54,6 +54,7 @@ class Reason(StrEnum):
     BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     OVERLOADED = "OVERLOADED"
+    TOO_MANY_CALLS = "TOO_MANY_CALLS"
     # 3 Signatures
     ENVELOPE_MALFORMED = "ENVELOPE_MALFORMED"
     PAYLOAD_TYPE_UNKNOWN = "PAYLOAD_TYPE_UNKNOWN"
@@ -69,6 +70,7 @@ class Reason(StrEnum):
     # 5 May they?
     SENDER_MISMATCH = "SENDER_MISMATCH"
     RECIPIENT_UNKNOWN = "RECIPIENT_UNKNOWN"
+    RECIPIENT_UNREACHABLE = "RECIPIENT_UNREACHABLE"
     ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
     NOT_ACCREDITED = "NOT_ACCREDITED"
     # 6 Does it fit the case?
@@ -80,6 +82,7 @@ class Reason(StrEnum):
     TEST_MARKER_MISMATCH = "TEST_MARKER_MISMATCH"
     TARGETS_MISMATCH = "TARGETS_MISMATCH"
     MOVE_NOT_ALLOWED = "MOVE_NOT_ALLOWED"
+    CASE_FULL = "CASE_FULL"
     CONTENT_ERASED = "CONTENT_ERASED"
     # Reading
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason's name, not a password
@@ -128,8 +131,15 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.OVERLOADED: ReasonInfo(
         Code.RESOURCE_EXHAUSTED, True, "The exchange's queue is full; RetryInfo says when to try again."
     ),
+    Reason.TOO_MANY_CALLS: ReasonInfo(
+        Code.RESOURCE_EXHAUSTED,
+        True,
+        "The organisation has as many streams, or reads, open at once as it may; RetryInfo says when to try again.",
+    ),
     Reason.ENVELOPE_MALFORMED: ReasonInfo(
-        Code.INVALID_ARGUMENT, False, "The bytes are no panji.v1.Envelope, or it has no signature."
+        Code.INVALID_ARGUMENT,
+        False,
+        "The bytes are no panji.v1.Envelope; or it has no signature, more than 16, or fields that no envelope has.",
     ),
     Reason.PAYLOAD_TYPE_UNKNOWN: ReasonInfo(
         Code.INVALID_ARGUMENT, False, "The payload type is not application/vnd.panji.statement.v1+protobuf."
@@ -157,6 +167,11 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     ),
     Reason.RECIPIENT_UNKNOWN: ReasonInfo(
         Code.FAILED_PRECONDITION, False, "The directory knows no such recipient, or not in the role that is needed."
+    ),
+    Reason.RECIPIENT_UNREACHABLE: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "The platform is suspended, or has no participant: nobody could fetch the flag. Answers are still taken.",
     ),
     Reason.ROLE_NOT_ALLOWED: ReasonInfo(
         Code.PERMISSION_DENIED, False, "An organisation of this role does not make statements of this kind."
@@ -187,6 +202,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     ),
     Reason.MOVE_NOT_ALLOWED: ReasonInfo(
         Code.FAILED_PRECONDITION, False, "The case's state does not allow this; the metadata say what would be legal."
+    ),
+    Reason.CASE_FULL: ReasonInfo(
+        Code.FAILED_PRECONDITION, False, "This side has said as much in this case as it may; the metadata say how much."
     ),
     Reason.CONTENT_ERASED: ReasonInfo(
         Code.FAILED_PRECONDITION,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from panji import __version__
 from panji.core.directory import SPIFFE_ID
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 """Largest request and largest response."""
+_LEAST_RSA = 2048
 
 _RETRY = {
     "methodConfig": [
@@ -127,7 +130,8 @@ def server_credentials(
         report: Told of every change that was picked up (None) or could not be (the error).
 
     Raises:
-        ConfigError: A file cannot be read, or the certificate and the key do not belong together.
+        ConfigError: A file cannot be read, the certificate and the key do not belong together, or nobody could connect:
+            a key that TLS 1.3 takes from no server here, or a certificate outside of its time.
     """
     files = _ServerFiles(certificate, key, client_ca, report)
     # None means "as before"; types-grpcio does not know.
@@ -172,6 +176,7 @@ class _ServerFiles:
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         chain, private = _pair(self._certificate, self._key)
+        _check_servable(self._certificate, x509.load_pem_x509_certificates(chain)[0])
         authorities = _certificates("client_ca", self._client_ca)
         return grpc.ssl_server_certificate_configuration([(private, chain)], authorities)
 
@@ -220,6 +225,17 @@ def _pair(certificate: Path, key: Path) -> tuple[bytes, bytes]:
     if public != x509.load_pem_x509_certificates(chain)[0].public_key():
         raise ConfigError("key", f"{key} is not the key of {certificate}")
     return chain, private
+
+
+def _check_servable(path: Path, certificate: x509.Certificate) -> None:
+    """Sees that somebody can connect to whoever shows this: gRPC would take it, and every handshake fail."""
+    key = certificate.public_key()
+    curve = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1))
+    if not curve and not (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _LEAST_RSA):
+        raise ConfigError("certificate", f"{path} has a key that is neither ECDSA P-256 or P-384 nor RSA of 2048 bits")
+    if not certificate.not_valid_before_utc <= datetime.now(UTC) < certificate.not_valid_after_utc:
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        raise ConfigError("certificate", f"{path} is valid from {begins.isoformat()} to {ends.isoformat()}, not now")
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int] | None:

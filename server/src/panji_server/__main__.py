@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--announce", action="store_true", help="say on standard output where it listens")
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(arguments)
+    _raise_limits()
     try:
         config = load(options.config)
         with ExitStack() as opened:
             audit = opened.enter_context(closing(_audit_log(config)))
-            storage = opened.enter_context(closing(SQLiteStorage(config.database)))
+            storage = opened.enter_context(closing(SQLiteStorage(config.database, exclusive=not options.check)))
             return _run(_serve(options, config, audit, storage))
     except ConfigError as error:
         sys.stderr.write(f"panji-server: configuration: {error}\n")
@@ -52,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StorageError as error:
         sys.stderr.write(f"panji-server: storage: {error}\n")
         return EX_IOERR
+
+
+def _raise_limits() -> None:
+    """Takes as many file descriptors as the operating system grants: every connection, of strangers too, is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # not everywhere is what is granted to be had
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(options: argparse.Namespace, config: Config, audit: AuditLog, storage: Storage) -> int:

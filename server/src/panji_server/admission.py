@@ -104,7 +104,7 @@ def admit(
 
 def _verified(data: bytes, caller: Organisation, directory: Directory, now: datetime) -> Envelope:
     try:
-        envelope = parse_envelope(data)
+        envelope = parse_envelope(data, strict=True)
     except MalformedError as error:
         raise RefusedError(Reason.ENVELOPE_MALFORMED, str(error)) from error
     if envelope.payload_type != dsse.PAYLOAD_TYPE:

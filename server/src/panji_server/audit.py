@@ -7,6 +7,7 @@ carries content of a statement, or a secret.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -248,13 +249,20 @@ class AuditLog:
 
 
 def _append(path: str | Path) -> TextIO:
-    stream = open(path, "a+", encoding="utf-8", buffering=1 << 16)  # noqa: PTH123, SIM115 - open as long as the process
+    stream = open(  # noqa: SIM115 - open as long as the process
+        path, "a+", encoding="utf-8", buffering=1 << 16, opener=_private
+    )
     try:
         if _is_torn(cast("BinaryIO", stream.buffer)):
             stream.write("\n")
     except OSError:
         pass  # a pipe, or a device: it has no end to look at
     return stream
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that, where it is new, nobody else can read: who spoke to whom is in it."""
+    return os.open(path, flags, 0o600)
 
 
 def _is_torn(file: BinaryIO) -> bool:

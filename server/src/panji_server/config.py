@@ -49,6 +49,21 @@ def _origin(value: str) -> str:
     return value
 
 
+def _database(value: Path) -> Path:
+    _path(str(value))
+    if value.is_dir():
+        raise ValueError("is a folder")
+    if not value.parent.is_dir():  # a disk that is not mounted, say: no new log is begun in its place
+        raise ValueError("is in a folder that does not exist")
+    return value
+
+
+def _path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("has a NUL character")
+    return value
+
+
 class TLS(BaseModel):
     """The exchange's own certificate, and who may issue those of participants."""
 
@@ -57,7 +72,7 @@ class TLS(BaseModel):
     certificate: FilePath
     """PEM, the chain included. Read again when it changes, for new connections."""
     key: FilePath
-    """PEM. ECDSA P-256 or RSA: gRPC does not take Ed25519 here."""
+    """PEM. ECDSA P-256 or P-384, or RSA of at least 2,048 bits: nobody could connect to others."""
     client_ca: FilePath
     """PEM of the authorities whose client certificates are taken."""
 
@@ -67,14 +82,22 @@ class Limits(BaseModel):
 
     model_config = _FROZEN
 
-    statements_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5000.0
-    """Sustained rate of one organisation."""
-    burst: Annotated[int, Field(ge=1)] = 20_000
-    """Statements that one organisation may submit at once after a pause."""
+    statements_per_second: Annotated[float, Field(ge=0.001, le=1e9, allow_inf_nan=False)] = 5000.0
+    """Sustained rate of one organisation. A statement counts once, and again for every full 4 KiB of its envelope."""
+    burst: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    """Statements, counted likewise, that one organisation may submit at once after a pause."""
     envelope_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 260 * 1024
     """Largest envelope."""
-    queue: Annotated[int, Field(ge=1000)] = 50_000
+    queue: Annotated[int, Field(ge=1000, le=10**9)] = 50_000
     """Statements that may wait for a commit before further ones are refused as OVERLOADED."""
+    streams: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Streams of the feed that one organisation may have open at once."""
+    reads: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Calls of one organisation that read, and are being answered at once."""
+    case_statements: Annotated[int, Field(ge=10, le=2000)] = 1000
+    """Statements that one side may have in one case; the last tenth is for decisions and withdrawals."""
+    case_bytes: Annotated[int, Field(ge=16 * 1024, le=10 * 1024 * 1024)] = 8 * 1024 * 1024
+    """Bytes of envelopes that they may have, likewise. What both sides may say goes into one answer."""
     issued_before: Annotated[timedelta, _SPAN] = timedelta(hours=24)
     """How long before its receipt a statement may have been issued; seconds, or ISO 8601."""
     issued_after: Annotated[timedelta, _SPAN] = timedelta(minutes=5)
@@ -139,7 +162,7 @@ class Audit(BaseModel):
 
     model_config = _FROZEN
 
-    path: str = "-"
+    path: Annotated[str, AfterValidator(_path)] = "-"
     """A file that is appended to, or ``-`` for standard output. One JSON object a line."""
 
 
@@ -158,8 +181,8 @@ class Config(BaseSettings):
     """Name of the log, and so of the exchange, in every checkpoint and statement. Never changes."""
     listen: Annotated[str, AfterValidator(_address)]
     """Address to listen on, ``host:port``."""
-    database: Path
-    """SQLite file; made at the first start."""
+    database: Annotated[Path, AfterValidator(_database)]
+    """SQLite file; made at the first start, in a folder that is there."""
     directory: FilePath
     """TOML file of organisations, keys, participants and accreditations; read again when it changes."""
     log_key: FilePath
@@ -179,7 +202,7 @@ class Config(BaseSettings):
     """Audit events."""
     witnesses: Witnesses = Witnesses()
     """Witnesses of the log."""
-    grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    grace_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 5.0
     """How long running calls may take to end when the process is told to stop."""
 
     @classmethod

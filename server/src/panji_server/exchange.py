@@ -19,8 +19,10 @@ from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import peek
 from panji_server.admission import Rules, admit
 from panji_server.ledger import Ledger, receipts
+from panji_server.limits import units
+from panji_server.pace import Pace
 from panji_server.presence import Presence
-from panji_server.sequencing import Accepted, Admitted, Repeated, content_erased
+from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, content_erased
 from panji_server.storage.base import StorageError
 from panji_server.tiles import newest_checkpoint
 
@@ -38,15 +40,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DELIVERIES_AT_ONCE = 64
-"""Statements that the feed reads and sends at once, unless they are large."""
-BYTES_AT_ONCE = 16 * 1024 * 1024
-"""Statements that go into one answer stop here; the first one always goes. An answer has at most twice as much."""
+"""Statements that the feed reads and sends at once."""
+RUN_BYTES = 1024 * 1024
+"""Bytes of envelopes after which the feed sends what it has read: so much, several times over, a stream that nobody
+reads holds in memory."""
 _RECENT = 4096
 """Latest statements whose receipts are kept in memory, so that watchers who keep up cost no disk."""
 MAX_PART = 100
 """Statements of one call that are queued together; a longer call's are queued in parts."""
+MAX_PART_BYTES = 512 * 1024
+"""Bytes of such a part, unless one statement has more: others have a turn after each."""
 _READERS = 2
 """Threads that read from the database."""
+_WRITERS = 2
+"""Threads that write to it: the ledger's, and the one that tidies up."""
 
 # Refusals that may only mean that time has passed since these very bytes were accepted: keys expire, grants end, limits
 # are lowered, a later version knows more rules, and witnesses fall silent.
@@ -59,6 +66,7 @@ _MAY_BE_OLD = frozenset(
         Reason.ISSUE_TIME_OUT_OF_RANGE,
         Reason.NOT_ACCREDITED,
         Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_UNREACHABLE,
         Reason.ROLE_NOT_ALLOWED,
         Reason.WITNESSES_OVERDUE,
     }
@@ -68,14 +76,15 @@ Delivered = tuple["Row", "Receipt"]
 """A stored statement and its receipt."""
 
 
-def fitting(*groups: Sequence[Row]) -> int:
-    """Returns how many of the groups, from the first on and at least that, go into one answer together."""
-    room = BYTES_AT_ONCE
-    for count, rows in enumerate(groups):
-        room -= sum(len(row.envelope) for row in rows)
-        if room < 0:
-            return max(count, 1)
-    return len(groups)
+def _parts(envelopes: Sequence[bytes]) -> list[Sequence[bytes]]:
+    parts: list[Sequence[bytes]] = []
+    start = size = 0
+    for number, envelope in enumerate(envelopes):
+        if number > start and (number == start + MAX_PART or size + len(envelope) > MAX_PART_BYTES):
+            parts.append(envelopes[start:number])
+            start, size = number, 0
+        size += len(envelope)
+    return [*parts, envelopes[start:]]
 
 
 class Exchange:
@@ -88,6 +97,7 @@ class Exchange:
         rules: What every statement must meet.
         limit: How much each organisation may submit.
         max_queue: Statements that may wait for a commit.
+        room: How much a side may say in a case.
         on_failure: Called once when the storage failed and the process must end.
         on_statement: Told of every statement of the exchange's own that was accepted.
         clock: Gives the time; aware.
@@ -103,6 +113,7 @@ class Exchange:
         limit: RateLimit,
         *,
         max_queue: int,
+        room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
         on_failure: Callable[[StorageError], None],
         on_statement: Callable[[Accepted], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -115,10 +126,12 @@ class Exchange:
         self._limit = limit
         self._clock = clock
         self._quorum = quorum
+        self._log = signer.verifier
         self._on_failure = on_failure
         self._on_statement = on_statement
         self._failed = False
         self._closed = False
+        storage.prepare(_READERS + _WRITERS)  # before anybody can connect, and take the file descriptors
         self._readers = ThreadPoolExecutor(_READERS, "panji-reader")
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
@@ -127,7 +140,9 @@ class Exchange:
         self._submitting = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._ledger = Ledger(storage, signer, max_queue=max_queue, on_commit=self._committed, on_failure=self._fail)
+        self._ledger = Ledger(
+            storage, signer, max_queue=max_queue, room=room, on_commit=self._committed, on_failure=self._fail
+        )
         self._ledger.start()
 
     async def submit(
@@ -140,7 +155,7 @@ class Exchange:
         """
         if self._stopping.is_set():
             raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
-        self._limit.take(caller.id, len(envelopes), time.monotonic())
+        self._limit.take(caller.id, units(envelopes), time.monotonic())
         self._submitting += 1
         self._quiet.clear()
         try:
@@ -157,15 +172,18 @@ class Exchange:
         now = max(self._clock(), self._latest)
         self._ledger.require_room(len(envelopes))
         # In parts, each a turn behind the one before, so that other calls get in between those of a long batch.
-        parts = [envelopes[start : start + MAX_PART] for start in range(0, len(envelopes), MAX_PART)]
         answers = [
-            self._ledger.submit(partial(self._admit, part, allowed, caller, now), len(part), turns=turns)
-            for turns, part in enumerate(parts)
+            self._ledger.submit(
+                partial(self._admit, part, allowed, caller, now), len(part), sum(map(len, part)), turns=turns
+            )
+            for turns, part in enumerate(_parts(envelopes))
         ]
         outcomes = [outcome for answer in await asyncio.gather(*answers) for outcome in answer]
+        pace = Pace()
         for number, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
             if isinstance(outcome, RefusedError) and outcome.reason in _MAY_BE_OLD:
                 outcomes[number] = await self._accepted_before(data, caller, outcome)
+                await pace.breathe()
         return outcomes
 
     async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
@@ -205,6 +223,8 @@ class Exchange:
             try:
                 draft = admit(data, allowed, caller, directory=directory, now=now, rules=self._rules)
             except RefusedError as refusal:
+                # Without the frames that it comes from: they hold all that was parsed, of a thousand until the last.
+                refusal.__cause__ = refusal.__context__ = refusal.__traceback__ = None
                 drafts.append(refusal)
                 continue
             # Last, so that what could never be accepted is not told to come back.
@@ -234,7 +254,7 @@ class Exchange:
         """Returns the receipts of stored statements."""
         recent = [self._recent.get(row.index) for row in rows]
         missing = [row for row, receipt in zip(rows, recent, strict=True) if receipt is None]
-        made = iter(await self.read(receipts, self.storage, missing) if missing else ())
+        made = iter(await self.read(receipts, self.storage, missing, self._log) if missing else ())
         return [receipt if receipt is not None else next(made) for receipt in recent]
 
     async def feed(self, recipient: str, after: int) -> AsyncGenerator[tuple[list[Delivered], bool]]:
@@ -259,9 +279,8 @@ class Exchange:
                 if self._stopping.is_set():
                     raise RefusedError(Reason.SHUTTING_DOWN, "the exchange is stopping")
                 wake.clear()  # before reading: what is committed from here on wakes us again
-                rows = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE)
-                run = rows[: fitting(*([row] for row in rows))]
-                at_end = len(run) == len(rows) < DELIVERIES_AT_ONCE
+                run = await self.read(self.storage.feed, recipient, after, DELIVERIES_AT_ONCE, RUN_BYTES)
+                at_end = len(run) < DELIVERIES_AT_ONCE and sum([len(row.envelope) for row in run]) < RUN_BYTES
                 yield list(zip(run, await self.receipts(run), strict=True)), at_end
                 if run:
                     after = run[-1].sequence

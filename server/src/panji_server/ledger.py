@@ -15,26 +15,32 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from itertools import count as counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import merkle
+from panji.core.checkpoint import open_checkpoint
 from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import OPENING, Kind
-from panji.errors import InputError, Reason, RefusedError
-from panji_server.sequencing import Accepted, Repeated, receipt_of, sequence
+from panji.errors import InputError, ProofError, Reason, RefusedError, VerificationError
+from panji_server.pace import Pace
+from panji_server.sequencing import Accepted, CaseRoom, Repeated, leaf_of, receipt_of, sequence
 from panji_server.storage.base import Row, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from panji.core.note import NoteSigner
+    from panji.core.merkle import Position
+    from panji.core.note import NoteSigner, NoteVerifier
     from panji.core.receipt import Receipt
     from panji_server.sequencing import Admitted
     from panji_server.storage.base import Append, Storage
 
 MAX_GROUP = 200
-"""Statements that one commit takes at most; the event loop does nothing else while they are admitted and written."""
+"""Statements that one commit takes at most; the event loop does nothing else while they are written."""
+MAX_GROUP_BYTES = 2 * 1024 * 1024
+"""Bytes of envelopes that one commit takes at most, unless one submission has more."""
 COMPANY_SECONDS = 0.002
 """When the commit before was shared, the next one waits so long for company, again as long as somebody comes, until as
 many are there as shared that one: callers come back once they are answered. Alone, nobody waits."""
@@ -55,6 +61,7 @@ class _Submission:
     """Among those of one turn, in the order in which they came."""
     admit: Callable[[], Sequence[Admitted | RefusedError]] = field(compare=False)
     count: int = field(compare=False)
+    size: int = field(compare=False)
     answer: asyncio.Future[list[Outcome]] = field(compare=False)
 
 
@@ -71,6 +78,7 @@ class Ledger:
         storage: Where the log is.
         signer: The log's key.
         max_queue: Statements that may wait for a commit; more are refused as OVERLOADED.
+        room: How much a side may say in a case.
         on_commit: Called in the event loop with what was accepted, by index, before it is answered.
         on_failure: Called in the event loop when the storage failed: the process must end.
     """
@@ -81,12 +89,14 @@ class Ledger:
         signer: NoteSigner,
         *,
         max_queue: int,
+        room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
         on_commit: Callable[[Mapping[int, Accepted]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
         self._storage = storage
         self._signer = signer
         self._max_queue = max_queue
+        self._room = room
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._queue: list[_Submission] = []  # a heap
@@ -113,10 +123,10 @@ class Ledger:
             Exception: A defect in the exchange, met while these statements were sequenced; none was accepted.
         """
         self.require_room(len(items))
-        return await self.submit(lambda: items, len(items))
+        return await self.submit(lambda: items, len(items), sum([len(item.envelope) for item in items]))
 
     def submit(
-        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, *, turns: int = 0
+        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, size: int, *, turns: int = 0
     ) -> asyncio.Future[list[Outcome]]:
         """Queues statements that are admitted when their turn comes.
 
@@ -126,6 +136,7 @@ class Ledger:
         Args:
             admit: Gives the statements, and in the place of each that is refused the refusal.
             count: How many there will be; at most :data:`MAX_GROUP` share a commit.
+            size: How many bytes they have; at most :data:`MAX_GROUP_BYTES` share a commit.
             turns: Commits that whoever comes later may still go before. A long call's parts say 0, 1, 2 and so on: then
                 nobody waits for all of them, and they for nobody longer than that.
 
@@ -136,7 +147,7 @@ class Ledger:
         if self._closed is not None:
             answer.set_exception(self._closed())
             return answer
-        heapq.heappush(self._queue, _Submission(self._turn + turns, next(self._numbers), admit, count, answer))
+        heapq.heappush(self._queue, _Submission(self._turn + turns, next(self._numbers), admit, count, size, answer))
         self._queued += count
         self._wake.set()
         return answer
@@ -249,14 +260,19 @@ class Ledger:
 
     def _take(self) -> list[_Submission]:
         group: list[_Submission] = []
-        count = 0
-        while self._queue and (not group or count + self._queue[0].count <= MAX_GROUP):
+        count = size = 0
+        while self._queue and (not group or self._fits(self._queue[0], count, size)):
             submission = heapq.heappop(self._queue)
             count += submission.count
+            size += submission.size
             group.append(submission)
         self._queued -= count
         self._turn += 1
         return group
+
+    @staticmethod
+    def _fits(one: _Submission, count: int, size: int) -> bool:
+        return count + one.count <= MAX_GROUP and size + one.size <= MAX_GROUP_BYTES
 
     def _fail(self, group: Iterable[_Submission], error: StorageError) -> None:
         self._closed = _storage_failed
@@ -281,7 +297,10 @@ class Ledger:
             return [outcomes for submission in group for outcomes in await self._commit([submission])]
 
     async def _commit_together(self, group: list[_Submission]) -> list[list[Outcome]]:
-        drafts = [submission.admit() for submission in group]
+        pace, drafts = Pace(), []
+        for submission in group:
+            drafts.append(submission.admit())
+            await pace.breathe()
         items = [one for draft in drafts for one in draft if not isinstance(one, RefusedError)]
         outcomes = iter(await self._append(items) if items else ())
         return [[one if isinstance(one, RefusedError) else next(outcomes) for one in draft] for draft in drafts]
@@ -306,7 +325,7 @@ class Ledger:
             {item.statement.recipient for item in items},
             {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
-        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)))
+        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)), room=self._room)
         if result.commit is not None:
             transaction.store(result.commit)
         return result.outcomes
@@ -326,21 +345,35 @@ def _storage_failed() -> RefusedError:
     return RefusedError(Reason.STORAGE_FAILED, "the statement could not be made durable; try again", retry_after=_RETRY)
 
 
-def receipts(storage: Storage, rows: Sequence[Row]) -> list[Receipt]:
+def receipts(storage: Storage, rows: Sequence[Row], log: NoteVerifier) -> list[Receipt]:
     """Returns the receipts of stored statements: the very ones that their senders got, made again from the tree.
 
+    The exchange verifies each before anyone sees it, as it did the first time: damage ends it, and is not given to
+    somebody as a proof.
+
     Raises:
-        StorageError: The database failed, or a node or checkpoint that a receipt needs is missing.
+        StorageError: The database failed, a node or checkpoint that a receipt needs is missing, or it would prove
+            nothing.
     """
     try:
         wanted = {position for row in rows for position in merkle.inclusion_nodes(row.index, row.tree_size)}
         nodes = storage.nodes(list(wanted))
         checkpoints = storage.checkpoints({row.tree_size for row in rows})
-        return [
-            receipt_of(
-                row, merkle.inclusion_proof(row.index, row.tree_size, lambda _: nodes), checkpoints[row.tree_size]
-            )
-            for row in rows
-        ]
+        return [_receipt(row, nodes, checkpoints[row.tree_size], log) for row in rows]
     except (KeyError, InputError) as error:  # the latter: a statement that stands behind the end of its tree
         raise StorageError(f"a node or checkpoint is missing from the database: {error}") from error
+    except VerificationError as error:
+        raise StorageError(f"a node or checkpoint in the database is damaged: {error}") from error
+
+
+def _receipt(row: Row, nodes: Mapping[Position, bytes], signed: str, log: NoteVerifier) -> Receipt:
+    head = _opened(signed, log)
+    proof = merkle.inclusion_proof(row.index, row.tree_size, lambda _: nodes)
+    merkle.verify_inclusion(leaf_of(row), row.index, row.tree_size, proof, head.root)
+    if head.size != row.tree_size:
+        raise ProofError(f"the checkpoint of {row.tree_size} entries says {head.size}")
+    return receipt_of(row, proof, signed)
+
+
+_opened = lru_cache(1024)(open_checkpoint)
+"""Statements of one commit share its checkpoint, and its signature costs more than all the rest."""

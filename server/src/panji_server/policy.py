@@ -39,7 +39,7 @@ def check(statement: Statement, caller: Organisation, directory: Directory, now:
         now: The time of receipt.
 
     Raises:
-        RefusedError: SENDER_MISMATCH, ROLE_NOT_ALLOWED, RECIPIENT_UNKNOWN or NOT_ACCREDITED.
+        RefusedError: SENDER_MISMATCH, ROLE_NOT_ALLOWED, RECIPIENT_UNKNOWN, RECIPIENT_UNREACHABLE or NOT_ACCREDITED.
     """
     # 1 In its own name? Stops one organisation from relaying a statement as another's.
     if statement.sender != caller.id:
@@ -58,6 +58,14 @@ def check(statement: Statement, caller: Organisation, directory: Directory, now:
         raise RefusedError(
             Reason.RECIPIENT_UNKNOWN,
             f"the recipient is no {' or '.join(sorted(_SPEAKS_TO[caller.role]))} of this exchange's directory",
+            metadata={"recipient": statement.recipient},
+        )
+    #   … and to whom a deadline may run? Stops a flag that nobody can fetch, and a silence that would not be one. What
+    #   is said in a case that is open stays possible: a platform must be able to answer, and its answer waits.
+    if statement.kind is Kind.FLAG and (recipient.suspended or not recipient.participants):
+        raise RefusedError(
+            Reason.RECIPIENT_UNREACHABLE,
+            "the recipient is suspended, or has no participant that could fetch the flag",
             metadata={"recipient": statement.recipient},
         )
     # 4 Within what was granted? Stops flags beyond an authority's mandate.

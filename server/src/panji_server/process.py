@@ -24,6 +24,7 @@ from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
 from panji_server.record import DirectoryOnRecord, must_follow, recorded
 from panji_server.rpc.server import Server, tls_credentials
+from panji_server.sequencing import CaseRoom
 from panji_server.storage.base import StorageError
 from panji_server.witnesses import Feeder, Pace, read_policy
 
@@ -90,6 +91,7 @@ class Process:
             ),
             RateLimit(config.limits.statements_per_second, config.limits.burst),
             max_queue=config.limits.queue,
+            room=CaseRoom(config.limits.case_statements, config.limits.case_bytes),
             on_failure=self._fail,
             on_statement=self._statement_made,
             clock=_now,

@@ -11,14 +11,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.core import case as cases
+from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash, verify_inclusion
 from panji.core.receipt import Receipt
 from panji.core.statements import Erasure
 from panji.core.vocabulary import BY_THE_OPERATOR, Kind
-from panji.errors import Reason, RefusedError
-from panji_server.storage.base import Commit, Head, Row
+from panji.errors import InputError, Reason, RefusedError
+from panji_server.storage.base import Commit, Head, Row, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,44 @@ if TYPE_CHECKING:
 
 
 _RETRY = timedelta(seconds=1)
+
+
+_FREEING = frozenset({Kind.DECISION, Kind.WITHDRAWAL})
+"""What ends a case. A tenth of the room is kept for it: nobody is to talk a case full and be unable to end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRoom:
+    """How much one side may say in one case: all of it has to go into one answer, and into the other side's hands."""
+
+    statements: int = 1000
+    size: int = 8 * 1024 * 1024
+    """Bytes of envelopes."""
+
+    def require(self, statement: Statement, said: tuple[int, int], size: int) -> None:
+        """Checks that there is room for one more statement.
+
+        Args:
+            statement: What is to be said.
+            said: How many statements its sender has in the case, and how many bytes.
+            size: Of its envelope, in bytes.
+
+        Raises:
+            RefusedError: CASE_FULL.
+        """
+        count, used = said
+        tenths = 10 if statement.kind in _FREEING else 9
+        if (count + 1) * 10 > self.statements * tenths or (used + size) * 10 > self.size * tenths:
+            raise RefusedError(
+                Reason.CASE_FULL,
+                "this side has said in this case as much as it may; a decision or a withdrawal may still have room",
+                metadata={
+                    "statements": str(count),
+                    "bytes": str(used),
+                    "max_statements": str(self.statements),
+                    "max_bytes": str(self.size),
+                },
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +111,13 @@ class Sequenced:
 
 
 def sequence(
-    items: Sequence[Admitted], head: Head, known: Known, signer: NoteSigner, salt: Callable[[], bytes]
+    items: Sequence[Admitted],
+    head: Head,
+    known: Known,
+    signer: NoteSigner,
+    salt: Callable[[], bytes],
+    *,
+    room: CaseRoom = CaseRoom(),
 ) -> Sequenced:
     """Orders a group of statements after the head of the log.
 
@@ -82,8 +127,9 @@ def sequence(
         known: What the database holds of everything that the group names.
         signer: The log's key.
         salt: Gives 16 fresh random bytes.
+        room: How much a side may say in a case.
     """
-    group = _Group(head, known)
+    group = _Group(head, known, room)
     drafts: list[Row | Repeated | RefusedError] = []
     for item in items:
         try:
@@ -144,6 +190,25 @@ def receipt_of(row: Row, proof: tuple[bytes, ...], checkpoint: str) -> Receipt:
     )
 
 
+def leaf_of(row: Row) -> bytes:
+    """Returns the leaf of a stored statement, made anew of all that is stored of it, never taken as given.
+
+    Of an erased one the commitment is all there is; the tree vouches for it.
+
+    Raises:
+        StorageError: The envelope, its digest, the salt, the commitment and the feed's place do not belong together.
+    """
+    try:
+        if not row.erased and (
+            dsse.digest(row.envelope) != row.digest
+            or commit(row.salt, row.digest, row.recipient, row.sequence) != row.commitment
+        ):
+            raise StorageError(f"the statement at index {row.index} is not the one that was logged")
+        return leaf_hash(Entry(row.kind, row.received_at, row.commitment).encode())
+    except InputError as error:  # what makes no entry was never logged
+        raise StorageError(f"the statement at index {row.index} is not the one that was logged") from error
+
+
 def _with_size(row: Row, size: int) -> Row:
     # Written out: dataclasses.replace costs several times as much, and this runs once a statement.
     return Row(
@@ -155,8 +220,10 @@ def _with_size(row: Row, size: int) -> Row:
 class _Group:
     """The working set of one group: what is known, with what its earlier statements have changed."""
 
-    def __init__(self, head: Head, known: Known) -> None:
-        self._next = head.frontier.size
+    def __init__(self, head: Head, known: Known, room: CaseRoom) -> None:
+        self._room = room
+        self._said = dict(known.said)
+        self._first = self._next = head.frontier.size
         self._latest = head.received_at
         self._by_id = dict(known.by_id)
         self._cases = dict(known.cases)
@@ -198,7 +265,7 @@ class _Group:
         elif statement.kind is Kind.DIRECTORY_RECORD:
             case_index, case = self._next, None
         else:
-            case_index, case = self._reply(statement, item.digest, received_at)
+            case_index, case = self._reply(statement, item, received_at)
         # 4 Its place: in the log, and in the recipient's feed.
         number = self._sequences[statement.recipient] + 1
         row = Row(
@@ -221,7 +288,7 @@ class _Group:
             self.erased.add(case_index)
         return row
 
-    def _reply(self, statement: Statement, digest: bytes, received_at: datetime) -> tuple[int, Case]:
+    def _reply(self, statement: Statement, item: Admitted, received_at: datetime) -> tuple[int, Case]:
         found = self._cases.get(statement.case_id)
         # Whoever is no party learns nothing, not even that there is such a case.
         of_the_operator = statement.kind in BY_THE_OPERATOR  # in its role: see panji_server.policy
@@ -232,10 +299,21 @@ class _Group:
             raise RefusedError(
                 Reason.REPLY_TARGET_UNKNOWN, "no statement of this case has the digest that in_reply_to names"
             )
-        after = cases.apply(case, statement, digest, received_at)
+        after = cases.apply(case, statement, item.digest, received_at)
+        said, size = self._amount(case_index, statement.sender), len(item.envelope)
+        if not of_the_operator:
+            self._room.require(statement, said, size)
         # What the two persons signed is what is erased: nothing that came in between goes with it unseen.
         if isinstance(statement.body, Erasure) and list(statement.body.digests) != self._digests[case_index]:
             raise RefusedError(
                 Reason.TARGETS_MISMATCH, "the digests are not those of all that the sides have said in this case"
             )
+        self._said[case_index, statement.sender] = (said[0] + 1, said[1] + size)
         return case_index, after
+
+    def _amount(self, case_index: int, sender: str) -> tuple[int, int]:
+        """How many statements a sender has in a case by now, and how many bytes."""
+        if case_index >= self._first and (case_index, sender) not in self._said:  # its flag came in this group
+            flag = self.rows[case_index - self._first]
+            return (1, len(flag.envelope)) if flag.sender == sender else (0, 0)
+        return self._said.get((case_index, sender), (0, 0))

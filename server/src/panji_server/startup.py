@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from panji.core import envelope as dsse
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint, open_checkpoint
-from panji.core.entry import Entry, commit
+from panji.core.merkle import Frontier
+from panji.core.vocabulary import BY_THE_OPERATOR, OPENING
 from panji.errors import InputError, NoteError
+from panji.wire.envelopes import parse_envelope
+from panji.wire.statements import parse_statement
+from panji_server.sequencing import leaf_of
 from panji_server.storage.base import Storage, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from panji.core.note import NoteVerifier
     from panji_server.storage.base import Row
 
 LATEST = 1000
-"""Statements, counted from the end, whose envelopes are hashed again."""
+"""Statements, counted from the end, that are looked at one by one."""
+_SEE = "; see docs/operations.md, A database that is refused"
 
 
 def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
@@ -34,11 +40,13 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
     """
     # 1 The head is the one that was signed. Stops signing a second history over a database that was set back in part,
     #   and starting with another exchange's database or key.
-    extent = storage.extent()  # before the head, which another process may move on meanwhile
+    remembered = storage.remembered_head()  # both before the head, which another process may move on meanwhile
+    extent = storage.extent()
     frontier = storage.current_head().frontier
     if extent > frontier.size:
         raise StorageError(f"the log's head says {frontier.size} entries, but the database goes on to {extent}")
     if frontier.size == 0:
+        _require_remembered(storage, remembered, log, frontier)
         return None, 0
     signed = storage.checkpoints([frontier.size]).get(frontier.size)
     if signed is None:
@@ -54,22 +62,65 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
     nodes = storage.nodes(positions)
     if tuple(nodes.get(position, b"") for position in positions) != frontier.hashes:
         raise StorageError("nodes of the tree are missing, or not those of the head")
-    # 3 The latest statements are there, without a gap, and are the ones that were logged. Older ones are for
+    # 3 It goes on from the head that is remembered outside of the database. Stops signing a second history over a
+    #   database that was set back as a whole: an old copy, or one whose write-ahead log is gone.
+    _require_remembered(storage, remembered, log, frontier)
+    # 4 The latest statements are there, without a gap, and are the ones that were logged. Older ones are for
     #   an audit of the whole log.
     first = max(0, frontier.size - LATEST)
     rows = storage.rows(range(first, frontier.size))
     if [row.index for row in rows] != list(range(first, frontier.size)):
         raise StorageError("statements are missing from the end of the log")
     leaves = storage.nodes([(0, row.index) for row in rows])
+    cases = _named(storage, rows)
     for row in rows:
-        if dsse.digest(row.envelope) != row.digest or _leaf(row) != leaves.get((0, row.index)):
+        if leaf_of(row) != leaves.get((0, row.index)):
             raise StorageError(f"the statement at index {row.index} is not the one that was logged")
+        # 5 What they are found and answered by is what they say. Stops taking the same bytes twice under an id that was
+        #   changed, showing them to others, and erasure of which nobody has said anything.
+        _check_columns(storage, row, cases)
     return checkpoint, len(rows)
 
 
-def _leaf(row: Row) -> bytes:
+def _require_remembered(storage: Storage, signed: str, log: NoteVerifier, frontier: Frontier) -> None:
+    if not signed:
+        return
     try:
-        entry = Entry(row.kind, row.received_at, commit(row.salt, row.digest, row.recipient, row.sequence))
-    except InputError:
-        return b""  # what makes no entry was never logged
-    return merkle.leaf_hash(entry.encode())
+        remembered = open_checkpoint(signed, log)
+    except NoteError as error:
+        raise StorageError(f"the remembered head is damaged, or of another log key or origin: {error}{_SEE}") from error
+    if remembered.size > frontier.size:
+        raise StorageError(
+            f"the database ends at {frontier.size} entries, and the exchange has signed {remembered.size}: it was set"
+            f" back, and would sign a second history{_SEE}"
+        )
+    positions = merkle.frontier_nodes(remembered.size)
+    nodes = storage.nodes(positions)
+    try:
+        same = Frontier(remembered.size, tuple(nodes[position] for position in positions)).root() == remembered.root
+    except (KeyError, InputError):  # a node is gone, or cut short
+        same = False
+    if not same:
+        raise StorageError(f"the first {remembered.size} entries are not those that the exchange has signed{_SEE}")
+
+
+def _named(storage: Storage, rows: Sequence[Row]) -> Mapping[int, str]:
+    """Returns the ids of the cases that these statements are said to belong to."""
+    openings = storage.rows({row.case_index for row in rows})
+    return {row.index: row.id for row in openings}
+
+
+def _check_columns(storage: Storage, row: Row, cases: Mapping[int, str]) -> None:
+    if row.erased:
+        if row.kind in BY_THE_OPERATOR or storage.erasure(row.case_index) is None:
+            raise StorageError(f"what the statement at index {row.index} said is gone, and was not erased")
+        return
+    try:
+        said = parse_statement(parse_envelope(row.envelope).payload, strict=False)
+    except InputError as error:
+        raise StorageError(f"the statement at index {row.index} is none: {error}") from error
+    opens = said.kind in OPENING
+    if (row.id, row.kind, row.sender, row.recipient, cases.get(row.case_index), row.case_index == row.index) != (
+        said.id, said.kind, said.sender, said.recipient, said.id if opens else said.case_id, opens,
+    ):  # fmt: skip
+        raise StorageError(f"the statement at index {row.index} is kept under another's id, parties or case")

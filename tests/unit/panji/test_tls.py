@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from concurrent import futures
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import UniformResourceIdentifier as Uri
+from cryptography.x509.oid import NameOID
 from support.lying_exchange import Authority, World, spiffe_id
 from support.statements import MINISTRY
 
@@ -247,6 +251,66 @@ def test_a_wrong_file_is_named_before_any_connection(tmp_path: Path, name: str, 
     with pytest.raises(ConfigError) as caught:
         channel_credentials(profile)
     assert caught.value.key == name
+
+
+def a_pair(key: Any, *, begins: timedelta = -timedelta(days=1), ends: timedelta = timedelta(days=1)) -> list[bytes]:
+    """A certificate that its own key has signed, and the key, PEM."""
+    now, name = datetime.now(UTC), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "exchange")])
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
+        .sign(key, algorithm)
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return [certificate.public_bytes(pem), private]
+
+
+def files_of(home: Path, pair: list[bytes]) -> _ServerFiles:
+    certificate, key, client_ca = (home / name for name in ("server.pem", "key.pem", "ca.pem"))
+    for path, content in zip((certificate, key, client_ca), (*pair, Authority().pem), strict=True):
+        path.write_bytes(content)
+    return _ServerFiles(certificate, key, client_ca, lambda _: None)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name)
+def test_an_exchange_may_have_a_key_on_the_curves_of_tls(tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    assert files_of(tmp_path, a_pair(ec.generate_private_key(curve))).read() is not None
+
+
+def test_an_exchange_may_have_an_rsa_key(tmp_path: Path) -> None:
+    assert files_of(tmp_path, a_pair(rsa.generate_private_key(65537, 2048))).read() is not None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(ed25519.Ed25519PrivateKey.generate, id="Ed25519"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP521R1()), id="P-521"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP256K1()), id="secp256k1"),
+        pytest.param(lambda: ec.generate_private_key(ec.BrainpoolP256R1()), id="brainpoolP256r1"),
+        pytest.param(lambda: rsa.generate_private_key(65537, 1024), id="RSA of 1,024 bits"),  # noqa: S505 - so it is
+    ],
+)
+def test_a_pair_that_nobody_could_connect_to_is_named_and_not_in_force(tmp_path: Path, make: Any) -> None:
+    with pytest.raises(ConfigError, match="neither ECDSA P-256 or P-384 nor RSA") as caught:
+        files_of(tmp_path, a_pair(make())).read()
+    assert caught.value.key == "certificate"
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        pytest.param({"begins": -timedelta(days=9), "ends": -timedelta(seconds=1)}, id="run out"),
+        pytest.param({"begins": timedelta(hours=1)}, id="not valid yet"),
+    ],
+)
+def test_an_exchanges_certificate_outside_of_its_time_is_named(tmp_path: Path, period: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"is valid from .*, not now") as caught:
+        files_of(tmp_path, a_pair(ec.generate_private_key(ec.SECP256R1()), **period)).read()
+    assert caught.value.key == "certificate"
 
 
 def test_a_key_that_is_not_the_certificates_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -173,6 +174,16 @@ def test_a_file_is_appended_to_and_reaches_the_disk_with_a_flush(tmp_path: Path)
         ]  # fmt: skip
     finally:
         log._stream.close()
+
+
+def test_a_new_file_is_nobody_elses_to_read_and_an_old_one_is_left_as_it_is(tmp_path: Path) -> None:
+    """Who spoke to whom is in it."""
+    new, old = tmp_path / "new.jsonl", tmp_path / "old.jsonl"
+    old.touch()
+    old.chmod(0o640)
+    for path in (new, old):
+        AuditLog.open(str(path)).close()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (new, old)] == [0o600, 0o640]
 
 
 def test_a_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

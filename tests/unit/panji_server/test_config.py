@@ -28,6 +28,10 @@ WHOLE: dict[str, Any] = {
     "limits.burst": 7,
     "limits.envelope_bytes": 2048,
     "limits.queue": 1000,
+    "limits.case_statements": 20,
+    "limits.case_bytes": 20_000,
+    "limits.streams": 3,
+    "limits.reads": 4,
     "limits.issued_before": 60,
     "limits.issued_after": "PT30S",
     "deadlines.acknowledged": "PT4H",
@@ -54,6 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that a configuration names, and no other environment."""
     for name in FILES:
         (tmp_path / name).write_text("")
+    (tmp_path / "data").mkdir()
     for name in ("PANJI_PROFILE", "PANJI_LISTEN"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -89,6 +94,8 @@ def test_every_key_is_read_and_relative_paths_are_the_files(home: Path) -> None:
     )  # fmt: skip
     assert (config.limits.statements_per_second, config.limits.burst) == (10.5, 7)
     assert (config.limits.envelope_bytes, config.limits.queue) == (2048, 1000)
+    assert (config.limits.streams, config.limits.reads) == (3, 4)
+    assert (config.limits.case_statements, config.limits.case_bytes) == (20, 20_000)
     assert (config.limits.issued_before, config.limits.issued_after) == (timedelta(minutes=1), timedelta(seconds=30))
     assert config.statement_key == home / "statements.pem"
     assert config.deadlines.acknowledged == timedelta(hours=4)
@@ -129,8 +136,9 @@ def test_a_certificate_and_its_key_go_together(home: Path, missing: str) -> None
 
 
 def test_an_absolute_path_stays_and_a_dash_is_standard_output(home: Path) -> None:
-    config = load(written(home, {**WHOLE, "database": "/var/lib/panji/exchange.db", "audit.path": "-"}))
-    assert config.database == Path("/var/lib/panji/exchange.db")
+    elsewhere = home.parent / "exchange.db"
+    config = load(written(home, {**WHOLE, "database": str(elsewhere), "audit.path": "-"}))
+    assert config.database == elsewhere
     assert config.audit.path == "-"
 
 
@@ -163,7 +171,7 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "log_http.key": ["."],
         "listen": ["", "localhost", "localhost:", ":7443", "localhost:65536", "localhost:seven", "[::1:7443", 7443,
                    "localhost:٧٤٤٣"],
-        "database": [7],
+        "database": [7, "data", "nowhere/exchange.db", "a\\u0000b"],
         "directory": ["nowhere.toml", ".", 7],
         "log_key": ["nowhere.pem", "."],
         "tls.certificate": ["nowhere.pem", "", "."],
@@ -171,14 +179,17 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "tls.client_ca": ["nowhere.pem"],
         "tls": [7],
         "limits": ["many"],
-        "limits.statements_per_second": [0, -1, "inf", "nan", "fast"],
-        "limits.burst": [0, 1.5, "many"],
+        "limits.statements_per_second": [0, -1, 1e-300, 1e300, "inf", "nan", "fast"],
+        "limits.burst": [0, 1.5, 10**400, "many"],
         "limits.envelope_bytes": [1023, 16 * 1024 * 1024 + 1, "big"],
-        "limits.queue": [999, "long"],
+        "limits.queue": [999, 10**400, "long"],
+        "limits.case_statements": [9, 2001, "many"],
+        "limits.case_bytes": [1000, 11 * 1024 * 1024, "much"],
+        "limits.streams": [0, 10_001, "many"],
+        "limits.reads": [0, 10_001, "many"],
         "limits.issued_before": [-1, "yesterday", 10**9],
         "limits.issued_after": [-1, "tomorrow", 10**9],
         "audit": [7],
-        "audit.path": [7],
         "witnesses": [7],
         "witnesses.policy": ["nowhere.txt", ".", 7],
         "witnesses.timeout": [0, -1, "soon", 10**9],
@@ -186,7 +197,8 @@ def test_an_unknown_key_is_named(home: Path, key: str) -> None:
         "witnesses.refresh": [0, "daily"],
         "witnesses.overdue": [0, -1, "late"],
         "witnesses.fail_closed": ["perhaps"],
-        "grace_seconds": [-0.1, "inf", "nan", "soon"],
+        "audit.path": [7, "a\\u0000b"],
+        "grace_seconds": [-0.1, 1e300, "inf", "nan", "soon"],
     }.items(),
     ids=lambda one: one if isinstance(one, str) else "",
 )  # fmt: skip

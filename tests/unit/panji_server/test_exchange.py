@@ -51,12 +51,13 @@ from panji.v1 import statement_pb2
 from panji.wire.envelopes import encode_envelope
 from panji.wire.receipts import encode_receipt
 from panji_server import exchange as exchanges
+from panji_server import ledger as ledgers
 from panji_server.admission import Rules
 from panji_server.exchange import DELIVERIES_AT_ONCE, MAX_PART, Exchange
 from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
 from panji_server.sequencing import Repeated
-from panji_server.storage.base import StorageError
+from panji_server.storage.base import UNBOUNDED, StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -260,6 +261,29 @@ async def test_other_callers_get_in_between_a_long_batch() -> None:
     assert indexes[0] < other.row.index < indexes[-1]
 
 
+async def test_a_batch_of_large_statements_is_taken_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: a hundred envelopes of 260 KiB each, admitted in one go."""
+    envelopes = [signed(a_statement(id=an_id(number))) for number in range(1, 8)]
+    monkeypatch.setattr(exchanges, "MAX_PART_BYTES", len(envelopes[0]) * 2)
+    monkeypatch.setattr(ledgers, "MAX_GROUP_BYTES", 1)  # so that each part is a commit
+    async with a_room() as room:
+        outcomes = await room.submit(*envelopes[:3], b"x" * 5000, *envelopes[3:])
+        sizes = sorted(room.storage.checkpoints(range(10)))
+    assert [told(one) for one in outcomes] == [
+        "accepted 0", "accepted 1", "accepted 2", "ENVELOPE_MALFORMED", *(f"accepted {n}" for n in range(3, 7)),
+    ]  # fmt: skip
+    assert sizes == [2, 3, 5, 7]
+
+
+async def test_a_refusal_does_not_hold_on_to_what_was_parsed() -> None:
+    """Attack: of a batch, each refused statement was kept in memory, parsed, until the last one: a gigabyte."""
+    bad = signed(a_statement()) + b"\x1a\x00" * 20
+    async with a_room() as room:
+        for data in (b"rubbish", bad):
+            (refusal,) = await room.submit(data)
+            assert (refusal.__cause__, refusal.__context__, refusal.__traceback__) == (None, None, None)
+
+
 async def test_a_rate_refuses_the_call_as_a_whole() -> None:
     async with a_room(rate=RateLimit(0.001, 2)) as room:
         one, two, three = (signed(a_statement(id=an_id(number))) for number in (1, 2, 3))
@@ -295,6 +319,10 @@ def recipient_has_left(room: Room) -> None:
     room.directory.directory = replace(a_directory(), organisations=everyone)
 
 
+def recipient_is_suspended(room: Room) -> None:
+    room.directory.directory = a_directory(an_organisation(PLATFORM, suspended=True))
+
+
 def a_month_has_passed(room: Room) -> None:
     room.now = NOON + timedelta(days=30)
 
@@ -305,7 +333,14 @@ def another_signature_is_needed_now(room: Room) -> None:
 
 @pytest.mark.parametrize(
     "happens",
-    [key_has_ended, grant_has_ended, recipient_has_left, a_month_has_passed, another_signature_is_needed_now],
+    [
+        key_has_ended,
+        grant_has_ended,
+        recipient_has_left,
+        recipient_is_suspended,
+        a_month_has_passed,
+        another_signature_is_needed_now,
+    ],
     ids=lambda one: one.__name__,
 )
 async def test_what_was_accepted_once_gets_its_receipt_for_ever(happens: Any) -> None:
@@ -373,6 +408,19 @@ async def test_a_feed_comes_in_runs_from_the_cursor_and_says_when_it_has_reached
             ]  # fmt: skip
 
 
+async def test_a_run_of_large_statements_is_short_and_the_feed_goes_on_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Attack: a stream that nobody reads held 64 statements of 260 KiB, several times over."""
+    items = flags(5)
+    monkeypatch.setattr(exchanges, "RUN_BYTES", len(items[0].envelope) * 2)
+    storage = MemoryStorage()
+    put(storage, *items)
+    async with a_room(storage) as room, aclosing(room.feed()) as feed:
+        runs = [await feed.run() for _ in range(3)]
+    assert [(sequences(run), at_end) for run, at_end in runs] == [([1, 2], False), ([3, 4], False), ([5], True)]
+
+
 async def test_what_is_committed_while_a_run_is_read_is_not_missed() -> None:
     """The wake-up comes before the watcher waits: it must not be lost."""
 
@@ -381,8 +429,8 @@ async def test_what_is_committed_while_a_run_is_read_is_not_missed() -> None:
             super().__init__()
             self.reading, self.go_on = threading.Event(), threading.Event()
 
-        def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
-            found = super().feed(recipient, after, limit)
+        def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
+            found = super().feed(recipient, after, limit, room)
             self.reading.set()
             assert self.go_on.wait(PATIENCE)
             return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.memory import MemoryStorage
 from support.rooms import LOG, flags, put, told
-from support.statements import an_id
+from support.statements import EXCHANGE, an_id
 
+from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.receipt import verify
 from panji.errors import InputError, Reason, RefusedError
 from panji.wire.receipts import encode_receipt
 from panji_server import ledger as ledgers
+from panji_server import pace
 from panji_server.ledger import Ledger, receipts
 from panji_server.sequencing import Accepted, Repeated
 from panji_server.storage.base import StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from panji_server.sequencing import Admitted
@@ -127,7 +129,7 @@ async def test_submissions_that_arrive_during_a_commit_share_the_next(storage: G
     assert storage.sizes == [1, 5]
     assert len(checkpoints) == 1  # one signature for all of them
     for item, index in zip((first, *rest), range(5), strict=True):
-        (made,) = receipts(storage, storage.rows([index]))
+        (made,) = receipts(storage, storage.rows([index]), LOG.verifier)
         verify(made, item.digest, LOG.verifier)
 
 
@@ -208,15 +210,44 @@ async def test_what_waits_for_a_later_turn_lets_others_go_before_it_that_long_an
 
     def again(_: object) -> None:
         if (item := next(short, None)) is not None:
-            answers.append(room.ledger.submit(lambda: [item], 1))
+            answers.append(room.ledger.submit(lambda: [item], 1, 1))
 
     async with a_room(storage, on_commit=again) as room:
-        answers.append(room.ledger.submit(lambda: [patient], 1, turns=2))
+        answers.append(room.ledger.submit(lambda: [patient], 1, 1, turns=2))
         again(None)
         await asyncio.wait_for(asyncio.shield(answers[0]), PATIENCE)
     assert [told(one) for answer in answers for one in await answer] == [
         "accepted 2", "accepted 0", "accepted 1", "accepted 3", "accepted 4",
     ]  # fmt: skip
+
+
+async def test_a_commit_takes_no_more_bytes_than_its_measure_and_a_larger_submission_whole(
+    storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: 200 statements of 260 KiB in one commit, for which all others wait."""
+    items = flags(6)
+    monkeypatch.setattr(ledgers, "MAX_GROUP_BYTES", sum(len(item.envelope) for item in items[:2]))
+    async with a_room(storage) as room:
+        await words(*await waiting(room, items[:1], items[1:2], items[2:5], items[5:]))
+    assert storage.sizes == [2, 5, 6]
+
+
+async def test_others_have_a_turn_between_submissions_that_took_long_to_admit(
+    storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LONGEST_SECONDS", -1.0)  # whatever it took was long
+    turns: list[str] = []
+
+    def admit(item: Admitted) -> list[Admitted]:
+        asyncio.get_running_loop().call_soon(turns.append, "others")
+        turns.append("admit")
+        return [item]
+
+    async with a_room(storage) as room:
+        both = [room.ledger.submit(lambda item=item: admit(item), 1, 1) for item in flags(2)]  # type: ignore[misc]
+        await asyncio.wait_for(asyncio.gather(*both), PATIENCE)
+    assert turns == ["admit", "others"] * 2
+    assert storage.sizes == [2]
 
 
 async def test_what_repeats_or_is_refused_alone_writes_nothing(storage: GatedStorage) -> None:
@@ -526,13 +557,13 @@ def test_receipts_made_again_are_the_very_bytes_that_were_given(tmp_path: Path, 
     for count in (1, 1, 3, 2, 7, 1, 16):
         given += put(storage, *flags(count, first=first))
         first += count
-    again = receipts(storage, storage.rows(range(len(given))))
+    again = receipts(storage, storage.rows(range(len(given))), LOG.verifier)
     storage.close()
     assert [encode_receipt(one) for one in again] == [encode_receipt(one.receipt) for one in given]
 
 
 def test_no_rows_have_no_receipts() -> None:
-    assert receipts(MemoryStorage(), []) == []
+    assert receipts(MemoryStorage(), [], LOG.verifier) == []
 
 
 @pytest.mark.parametrize("what", ["nodes", "checkpoints"])
@@ -541,14 +572,50 @@ def test_a_receipt_that_can_no_longer_be_made_is_a_storage_error(what: str) -> N
     put(storage, *flags(3))
     storage.forget(what)
     with pytest.raises(StorageError, match="missing"):
-        receipts(storage, storage.rows([0]))
+        receipts(storage, storage.rows([0]), LOG.verifier)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE node SET hash = zeroblob(32) WHERE key = 0",
+        "UPDATE checkpoint SET note = replace(note, '3', '2')",
+        "UPDATE checkpoint SET note = replace(note, '— ', '')",
+        "UPDATE checkpoint SET note = cast(x'fffe' AS TEXT)",
+        "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 4) WHERE size = 3",
+        "UPDATE statement SET salt = zeroblob(16)",
+        "UPDATE statement SET envelope = x'00'",
+        "UPDATE statement SET kind = 'Order!'",
+    ],
+)
+def test_a_receipt_that_would_prove_nothing_is_a_storage_error_and_no_answer(tmp_path: Path, damage: str) -> None:
+    with closing(SQLiteStorage(tmp_path / "exchange.db")) as storage:
+        put(storage, *flags(3))
+        put(storage, *flags(1, first=4))
+        storage._connection().execute(damage)
+        with pytest.raises(StorageError):
+            receipts(storage, storage.rows([1]), LOG.verifier)
+
+
+def test_a_checkpoint_of_another_size_and_the_same_root_makes_no_receipt() -> None:
+    """By a defect: the log's own key has signed it."""
+
+    class Defective(MemoryStorage):
+        def checkpoints(self, sizes: Collection[int]) -> Mapping[int, str]:
+            wrong = Checkpoint(EXCHANGE, 7, self.current_head().frontier.root())
+            return dict.fromkeys(sizes, sign_checkpoint(wrong, LOG))
+
+    storage = Defective()
+    (one,) = put(storage, *flags(1))
+    with pytest.raises(StorageError, match="checkpoint of 1 entries says 7"):
+        receipts(storage, [one.row], LOG.verifier)
 
 
 def test_a_statement_behind_the_end_of_its_tree_is_a_storage_error() -> None:
     storage = MemoryStorage()
     (one,) = put(storage, *flags(1))
     with pytest.raises(StorageError, match=r"missing.*no leaf 0"):
-        receipts(storage, [replace(one.row, tree_size=0)])
+        receipts(storage, [replace(one.row, tree_size=0)], LOG.verifier)
     assert storage.find(an_id(1)) == one.row
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.statements import MINISTRY, PLATFORM
 
 from panji.errors import Reason, RefusedError
-from panji_server.limits import RateLimit
+from panji_server.limits import OpenCalls, RateLimit, units
 
 
 def refused(limit: RateLimit, count: int, now: float, who: str = MINISTRY) -> float:
@@ -60,6 +60,14 @@ def test_a_batch_larger_than_the_burst_passes_when_the_bucket_is_full_and_pays_a
     limit.take(MINISTRY, 1, 99.2)
 
 
+def test_a_large_envelope_counts_as_many() -> None:
+    """Attack: 120 envelopes of 260 KiB count as little as 120 flags, and cost seconds."""
+    assert units([]) == 0
+    assert units([b"", b"x" * 4095]) == 2
+    assert units([b"x" * 4096]) == 2
+    assert units([bytes(260 * 1024)] * 120) == 120 * 66
+
+
 @given(
     rate=st.floats(0.01, 1e6),
     burst=st.integers(1, 100_000),
@@ -90,3 +98,25 @@ def test_nobody_gets_more_than_the_burst_and_what_has_flowed_in_since(calls: lis
             continue
         taken += count
         assert taken <= 20 + 10 * now + 1e-6
+
+
+def test_an_organisation_has_so_many_calls_open_at_once_and_no_more() -> None:
+    """Attack: streams that nobody reads, each of which holds what was last sent to it."""
+    calls = OpenCalls("streams", 2)
+    with calls.one_more(MINISTRY), calls.one_more(PLATFORM), calls.one_more(MINISTRY):
+        for _ in range(3):
+            with pytest.raises(RefusedError) as caught, calls.one_more(MINISTRY):
+                pytest.fail("opened")
+            assert (caught.value.reason, caught.value.retry_after) == (Reason.TOO_MANY_CALLS, timedelta(seconds=1))
+            assert caught.value.metadata == {"max": "2"}
+        with calls.one_more(PLATFORM):
+            pass
+    with calls.one_more(MINISTRY), calls.one_more(MINISTRY):
+        pass
+
+
+def test_a_call_that_fails_is_not_open_any_more() -> None:
+    calls = OpenCalls("reads", 1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a defect"), calls.one_more(MINISTRY):
+            raise ValueError("a defect")

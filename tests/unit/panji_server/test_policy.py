@@ -31,7 +31,7 @@ from panji.errors import Reason, RefusedError
 from panji_server import policy
 
 if TYPE_CHECKING:
-    from panji.core.directory import Accreditation
+    from panji.core.directory import Accreditation, Organisation
     from panji.core.statements import Statement
 
 BY_AUTHORITIES = {Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE}
@@ -39,9 +39,11 @@ BY_THE_OPERATOR = {Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD}
 BY_PLATFORMS = {Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE}
 
 
-def refusal(statement: Statement, caller: str, *grants: Accreditation) -> RefusedError | None:
+def refusal(
+    statement: Statement, caller: str, *grants: Accreditation, instead: tuple[Organisation, ...] = ()
+) -> RefusedError | None:
     """Why the statement is refused, or nothing."""
-    directory = a_directory(accreditations=grants or None)
+    directory = a_directory(*instead, accreditations=grants or None)
     try:
         policy.check(statement, an_organisation(caller), directory, LATER)
     except RefusedError as refused:
@@ -84,6 +86,17 @@ def test_a_statement_to_nobody_on_the_other_side_is_refused(recipient: str) -> N
     assert refused is not None
     assert refused.reason is Reason.RECIPIENT_UNKNOWN
     assert refused.metadata == {"recipient": statement.recipient}
+
+
+@pytest.mark.parametrize("changes", [{"suspended": True}, {"participants": ()}], ids=["suspended", "no participants"])
+def test_no_flag_is_taken_for_whom_nobody_can_fetch_it_while_answers_still_are(changes: dict[str, Any]) -> None:
+    """Else its deadline would run, and the exchange state a silence of somebody whom it had shut out itself."""
+    refused = refusal(a_statement(), MINISTRY, instead=(an_organisation(PLATFORM, **changes),))
+    assert refused is not None
+    assert refused.reason is Reason.RECIPIENT_UNREACHABLE
+    assert refused.metadata == {"recipient": PLATFORM}
+    answer = replace(a_statement(a_body(Kind.DECISION)), sender=PLATFORM, recipient=MINISTRY)
+    assert refusal(answer, PLATFORM, instead=(an_organisation(MINISTRY, **changes),)) is None
 
 
 @pytest.mark.parametrize(

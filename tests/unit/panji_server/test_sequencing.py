@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -36,10 +37,13 @@ from panji.core.vocabulary import CaseState, Kind, Outcome
 from panji.errors import ProofError, RefusedError
 from panji.wire.receipts import encode_receipt
 from panji_server import sequencing
-from panji_server.sequencing import Accepted, Repeated, sequence
+from panji_server.sequencing import Accepted, CaseRoom, Repeated, sequence
 from panji_server.storage.base import Head, Known
+from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from panji_server.sequencing import Admitted
 
 FLAG, SECOND_FLAG = flags(2)
@@ -230,7 +234,7 @@ def test_a_drill_is_said_to_be_one() -> None:
 def test_a_receipt_that_does_not_verify_is_a_defect_and_is_never_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     real = sequencing.receipt_of
     monkeypatch.setattr(sequencing, "receipt_of", lambda row, proof, note: real(row, (*proof, bytes(32)), note))
-    known = Known({}, {}, set(), {PLATFORM: 0}, {})
+    known = Known({}, {}, set(), {PLATFORM: 0}, {}, {})
     with pytest.raises(ProofError):
         sequence([FLAG], Head.empty(), known, LOG, counting_salts())
 
@@ -348,4 +352,57 @@ def test_a_key_that_ends_before_the_time_that_is_logged_signs_nothing_for_it(sto
     ends = replace(FLAG, valid_until=LATER + timedelta(minutes=2))
     assert words(put(storage, ends, replace(SECOND_FLAG, valid_until=ahead + timedelta(microseconds=1)))) == [
         "CLOCK_BEHIND", "accepted 2",
+    ]  # fmt: skip
+
+
+# How much a side may say in a case.
+
+TEN = CaseRoom(statements=10, size=10**6)
+
+
+FORTH = {"sender": MINISTRY, "recipient": PLATFORM}
+BACK = {"sender": PLATFORM, "recipient": MINISTRY}
+
+
+def letters(count: int, first: int, sides: dict[str, str] = FORTH) -> list[Admitted]:
+    return [reply(FLAG, a_correspondence(), number, **sides) for number in range(first, first + count)]
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one commit", "one by one"])
+def test_one_side_cannot_talk_a_case_full(tmp_path: Path, backend: str, *, at_once: bool) -> None:
+    """Attack: 135 letters of 260 KiB, and nobody could read the case, or list the older ones, any more."""
+    with closing(MemoryStorage() if backend == "memory" else SQLiteStorage(tmp_path / "exchange.db")) as storage:
+        items = [FLAG, *letters(9, 10)]
+        groups = [items] if at_once else [[one] for one in items]
+        outcomes = [one for group in groups for one in put(storage, *group, room=TEN)]
+        assert words(outcomes) == [*(f"accepted {n}" for n in range(9)), "CASE_FULL"]  # the flag is one of the nine
+        assert outcomes[-1].metadata == {
+            "statements": "9",
+            "bytes": str(sum(len(one.envelope) for one in items[:9])),
+            "max_statements": "10",
+            "max_bytes": "1000000",
+        }
+        # The other side has room of its own, and so has who ends the case, and the operator. What was said is found.
+        more = [*letters(1, 30, BACK), reply(FLAG, a_withdrawal(), 31), *letters(1, 32)]
+        assert words(put(storage, *more, room=TEN)) == ["accepted 9", "accepted 10", "CASE_FULL"]
+        assert words(put(storage, items[8], room=TEN)) == ["repeated 8"]
+        said = [FLAG, *items[1:9], *more[:2]]
+        assert words(put(storage, an_erasure_of(said[0], *said[1:]), room=TEN)) == ["accepted 11"]
+
+
+def test_the_bytes_of_a_side_are_bounded_too(storage: MemoryStorage) -> None:
+    some = letters(4, 10)
+    used = sum(len(one.envelope) for one in [FLAG, *some[:2]])
+    room = CaseRoom(statements=1000, size=used * 10 // 9 + 1)
+    put(storage, FLAG)
+    assert words(put(storage, *some[:3], room=room)) == ["accepted 1", "accepted 2", "CASE_FULL"]
+    assert words(put(storage, *letters(1, 20, BACK), room=room)) == ["accepted 3"]
+    assert words(put(storage, some[3], room=replace(room, size=used * 2))) == ["accepted 4"]
+
+
+def test_a_platform_whose_room_is_used_up_can_still_decide(storage: MemoryStorage) -> None:
+    put(storage, FLAG, *letters(9, 10, BACK), room=TEN)
+    assert words(put(storage, *letters(1, 30, BACK), reply(FLAG, a_decision(1), 31), room=TEN)) == [
+        "CASE_FULL", "accepted 10",
     ]  # fmt: skip

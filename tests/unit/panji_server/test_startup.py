@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from support.memory import MemoryStorage
-from support.rooms import LOG, flags, put
-from support.statements import EXCHANGE
+from support.rooms import LOG, SIGNERS, an_erasure_of, flags, put, reply
+from support.statements import EXCHANGE, MINISTRY, PLATFORM, an_acknowledgement
 
+from panji.core import envelope as dsse
+from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner, NoteVerifier
+from panji.wire.envelopes import encode_envelope
 from panji_server import startup
 from panji_server.startup import audit
 from panji_server.storage.base import StorageError
@@ -28,9 +32,11 @@ if TYPE_CHECKING:
 class Log:
     """A log of nine statements in three commits, and a way to damage it by hand."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, empty: bool = False) -> None:
         self.path = path
         self.frontiers: dict[int, Frontier] = {}
+        if empty:
+            return
         with closing(SQLiteStorage(path)) as storage:
             for first, count in ((1, 3), (4, 2), (6, 4)):
                 put(storage, *flags(count, first=first))
@@ -79,6 +85,7 @@ def test_only_the_latest_statements_are_looked_at_one_by_one(log: Log, monkeypat
 # Nodes are numbered as leaves complete them (test_codec.py): leaf 4 is node 7, the subtree of leaves 0 to 7 node 14,
 # and leaf 8 node 15; the last two are the right edge.
 STATEMENT = "at index 4 is not the one that was logged"
+KEPT = "at index 4 is kept under another's id, parties or case"
 DAMAGE = {
     "the last statement truncated": ("DELETE FROM statement WHERE idx = 8", "missing from the end"),
     "a statement in the middle gone": ("DELETE FROM statement WHERE idx = 4", "missing from the end"),
@@ -102,6 +109,10 @@ DAMAGE = {
         "UPDATE statement SET salt = (SELECT salt FROM statement WHERE idx = 3) WHERE idx = 4",
         STATEMENT,
     ),
+    "the commitment replaced": ("UPDATE statement SET commitment = zeroblob(32) WHERE idx = 4", STATEMENT),
+    "an id replaced": ("UPDATE statement SET id = zeroblob(16) WHERE idx = 4", KEPT),
+    "a sender replaced": ("UPDATE statement SET sender = 'mallory' WHERE idx = 4", KEPT),
+    "a flag put into another case": ("UPDATE statement SET case_idx = 3 WHERE idx = 4", KEPT),
     "the newest checkpoint gone": ("DELETE FROM checkpoint WHERE size = 9", "no checkpoint of that size"),
     "an older checkpoint in the newest's place": (
         "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 5) WHERE size = 9",
@@ -199,3 +210,111 @@ def test_an_audit_changes_nothing(log: Log) -> None:
         assert (storage.rows(range(9)), storage.current_head()) == before
         (again,) = put(storage, *flags(1, first=10))
         assert again.row.index == 9
+
+
+# The head that is remembered outside of the database.
+
+
+def remembering(size: int, root: bytes | None = None, signer: NoteSigner = LOG) -> MemoryStorage:
+    """A log of five statements, and a remembered head: that of so many of them, unless another root is given."""
+    storage, roots = MemoryStorage(), {}
+    for number in range(1, 6):
+        put(storage, *flags(1, first=number))
+        roots[number] = storage.current_head().frontier.root()
+    checkpoint = Checkpoint(signer.verifier.name, size, root or roots.get(size, bytes(32)))
+    storage.remembered = sign_checkpoint(checkpoint, signer)
+    return storage
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_a_log_that_goes_on_from_the_remembered_head_passes(size: int) -> None:
+    checkpoint, _ = audit(remembering(size), LOG.verifier)
+    assert checkpoint is not None
+    assert checkpoint.size == 5
+
+
+def test_a_log_that_ends_before_the_remembered_head_is_not_gone_on_with() -> None:
+    """Attack, or an old copy: all of it is consistent, and it would sign a second history."""
+    with pytest.raises(StorageError, match="ends at 5 entries, and the exchange has signed 6"):
+        audit(remembering(6), LOG.verifier)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_log_that_differs_from_the_remembered_head_is_not_gone_on_with(size: int) -> None:
+    with pytest.raises(StorageError, match=f"first {size} entries are not those that the exchange has signed"):
+        audit(remembering(size, bytes(32)), LOG.verifier)
+
+
+def test_a_log_whose_nodes_of_then_are_gone_is_not_gone_on_with(log: Log) -> None:
+    log.damage("DELETE FROM node WHERE key = 2")  # the first two leaves' parent, of which a head of three was made
+    head = Checkpoint(LOG.verifier.name, 3, log.frontiers[3].root())
+    log.path.with_name("exchange.db-head").write_text(sign_checkpoint(head, LOG))
+    with pytest.raises(StorageError, match="first 3 entries are not those"):
+        log.audit()
+
+
+@pytest.mark.parametrize("signer", [NoteSigner(EXCHANGE, PrivateKeySigner.generate()), None], ids=["others", "garbage"])
+def test_a_remembered_head_that_is_not_the_logs_is_a_reason_to_stop(signer: NoteSigner | None) -> None:
+    storage = remembering(5, signer=signer or LOG)
+    if signer is None:
+        storage.remembered = storage.remembered.replace("5", "6", 1)
+    with pytest.raises(StorageError, match="the remembered head is damaged, or of another log key or origin"):
+        audit(storage, LOG.verifier)
+
+
+def test_an_empty_log_with_a_remembered_head_is_not_begun_again() -> None:
+    storage = MemoryStorage()
+    storage.remembered = remembering(2).remembered
+    with pytest.raises(StorageError, match="ends at 0 entries, and the exchange has signed 2"):
+        audit(storage, LOG.verifier)
+
+
+# What statements are found by, and what was erased.
+
+
+@pytest.fixture
+def cases_log(tmp_path: Path) -> Log:
+    """Three flags; an answer to the first; the second erased, of which both sides are told."""
+    log = Log(tmp_path / "cases.db", empty=True)
+    with closing(SQLiteStorage(log.path)) as storage:
+        first, second, third = flags(3)
+        put(storage, first, second, third)
+        put(storage, reply(first, an_acknowledgement(), 4))
+        put(storage, *(an_erasure_of(second, number=n, recipient=to) for n, to in ((5, PLATFORM), (6, MINISTRY))))
+    return log
+
+
+def test_a_log_from_which_something_was_erased_by_law_passes(cases_log: Log) -> None:
+    assert cases_log.audit() == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    {
+        "a reply put into another case": ("SET case_idx = 2 WHERE idx = 3", "index 3 is kept under another's"),
+        "a reply made a case of its own": ("SET case_idx = 3 WHERE idx = 3", "index 3 is kept under another's"),
+        "a reply put into no case": ("SET case_idx = 77 WHERE idx = 3", "index 3 is kept under another's"),
+        "a flag gone as if erased": ("SET envelope = x'', salt = x'' WHERE idx = 0", "index 0 said is gone"),
+        "an erasure gone itself": ("SET envelope = x'', salt = x'' WHERE idx = 5", "index 5 said is gone"),
+        "another commitment in the place of an erased one": (
+            "SET commitment = zeroblob(32) WHERE idx = 1",
+            "index 1 is not the one that was logged",
+        ),
+        "an erased statement of another kind": ("SET kind = 'Order!' WHERE idx = 1", "index 1 is not the one"),
+    }.values(),
+)
+def test_statements_that_are_kept_as_what_they_are_not_are_found(cases_log: Log, damage: str, complaint: str) -> None:
+    """Attack, or a flipped bit: the same bytes would be taken twice, an answer shown to others, a flag be forgotten."""
+    cases_log.damage(f"UPDATE statement {damage}")
+    with pytest.raises(StorageError, match=complaint):
+        cases_log.audit()
+
+
+def test_a_statement_that_was_logged_and_is_none_is_found() -> None:
+    """By a defect: nothing that is no statement is admitted."""
+    storage = MemoryStorage()
+    (flag,) = flags(1)
+    data = encode_envelope(dsse.sign(b"no statement", [SIGNERS[MINISTRY]]))
+    put(storage, replace(flag, envelope=data, digest=dsse.digest(data)))
+    with pytest.raises(StorageError, match="statement at index 0 is none"):
+        audit(storage, LOG.verifier)

@@ -2,8 +2,8 @@
 
 A table a message says what each field may hold; a function a message says what the fields must have to do with each
 other. All violations are found at once, each with the path of its field as ``protos/panji/v1/statement.proto`` names
-it, where the sources of the rules stand too. Whether a statement fits the case is not asked here: that is
-:mod:`panji.core.case`.
+it, where the sources of the rules stand too. Lists end at the first thousand violations: :data:`ENOUGH`. Whether a
+statement fits the case is not asked here: that is :mod:`panji.core.case`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from panji.core.vocabulary import (
 from panji.errors import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from panji.core import statements as s
     from panji.core.form import Check
@@ -48,6 +48,9 @@ MAX_TARGETS = 1000
 
 MAX_DIRECTORY = 8 * 1024 * 1024
 """Longest directory that can be recorded, in characters."""
+
+ENOUGH = 1000
+"""Violations after which no further item of a list is looked at: nobody mends more at once, and each costs work."""
 
 _REFERENCE = form.line(200)
 _REMARK = form.text(5_000)
@@ -204,7 +207,10 @@ _WITHOUT_GROUND = frozenset({Outcome.NO_ACTION, Outcome.NOT_FOUND, Outcome.ALREA
 
 
 def statement(it: s.Statement) -> list[Violation]:
-    """Returns every violation in a statement: of the frame that all kinds share, then of the body."""
+    """Returns the violations in a statement: of the frame that all kinds share, then of the body.
+
+    All of them, or a few more than :data:`ENOUGH`.
+    """
     found: list[Violation] = []
     check_fields(found, "", it, _STATEMENT)
     if it.sender and it.sender == it.recipient and it.kind is not Kind.DIRECTORY_RECORD:
@@ -301,12 +307,15 @@ def _evidence(found: list[Violation], at: str, values: Sequence[s.Evidence]) -> 
         check_fields(found, here, one, _EVIDENCE)
 
 
-def _each(found: list[Violation], at: str, values: Sequence[_T], most: int) -> list[tuple[str, _T]]:
+def _each(found: list[Violation], at: str, values: Sequence[_T], most: int) -> Iterator[tuple[str, _T]]:
     """Give the messages of a list, each with its path. Of too many none is looked at: nobody buys work with a list."""
     if len(values) > most:
         found.append(Violation(at, f"are more than {most}"))
-        return []
-    return [(f"{at}[{position}].", value) for position, value in enumerate(values)]
+        return
+    for position, value in enumerate(values):
+        if len(found) >= ENOUGH:
+            return
+        yield f"{at}[{position}].", value
 
 
 def _items(found: list[Violation], at: str, values: Sequence[object], most: int, check: Check) -> None:
@@ -317,6 +326,8 @@ def _items(found: list[Violation], at: str, values: Sequence[object], most: int,
     for position, value in enumerate(values):
         if wrong := check(value) if value else "is empty":
             found.append(Violation(f"{at}[{position}]", wrong))
+            if len(found) >= ENOUGH:
+                return
 
 
 def _positions(found: list[Violation], at: str, values: Sequence[int]) -> None:

@@ -79,7 +79,7 @@ class ListCasesRequest(message.Message):
     TEST_FIELD_NUMBER: builtins.int
     WITH_STATEMENTS_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """At most this many; 1 to 500, 0 means 50."""
+    """At most this many; 1 to 500, 0 means 50. Fewer come where they have very many targets or statements."""
     page_token: builtins.str
     """`next_page_token` of the page before; every other field as then."""
     category: vocabulary_pb2.Category.ValueType
@@ -130,7 +130,7 @@ class ListCasesResponse(message.Message):
     CASES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """For the next page; empty on the last."""
+    """For the next page, which may have no case; empty on the last."""
     @builtins.property
     def cases(self) -> containers.RepeatedCompositeFieldContainer[Case]:
         """The cases, newest first."""

@@ -70,7 +70,7 @@ class CaseServiceServicer:
         """The caller's cases, newest first.
 
         Caller: any participant; it sees its own organisation's cases. Safe to retry.
-        Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID.
+        Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID, TOO_MANY_CALLS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class CaseServiceStub:
     """The caller's cases, newest first.
 
     Caller: any participant; it sees its own organisation's cases. Safe to retry.
-    Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID.
+    Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID, TOO_MANY_CALLS.
     """
     SendCorrespondence: _grpc.UnaryUnaryMultiCallable[_case_pb2.SendCorrespondenceRequest, _case_pb2.SendCorrespondenceResponse]
     """Puts a Correspondence on the record of a case.
@@ -67,7 +67,7 @@ class CaseServiceAsyncStub(CaseServiceStub):
     """The caller's cases, newest first.
 
     Caller: any participant; it sees its own organisation's cases. Safe to retry.
-    Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID.
+    Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID, TOO_MANY_CALLS.
     """
     SendCorrespondence: _aio.UnaryUnaryMultiCallable[_case_pb2.SendCorrespondenceRequest, _case_pb2.SendCorrespondenceResponse]  # type: ignore[assignment]
     """Puts a Correspondence on the record of a case.
@@ -100,7 +100,7 @@ class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
         """The caller's cases, newest first.
 
         Caller: any participant; it sees its own organisation's cases. Safe to retry.
-        Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID.
+        Errors: PAGE_TOKEN_INVALID, REQUEST_INVALID, TOO_MANY_CALLS.
         """
 
     @_abc_1.abstractmethod

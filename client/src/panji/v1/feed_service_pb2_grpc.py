@@ -51,7 +51,8 @@ class FeedServiceServicer:
         the caller's flow-control window, so a slow caller costs nobody else anything.
 
         Caller: any participant. Safe to retry: resume with the sequence of the last statement that is safely stored.
-        Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, and the caller's identity.
+        Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, TOO_MANY_CALLS where the organisation has too many streams open, and
+        the caller's identity.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,8 @@ class FeedServiceStub:
     the caller's flow-control window, so a slow caller costs nobody else anything.
 
     Caller: any participant. Safe to retry: resume with the sequence of the last statement that is safely stored.
-    Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, and the caller's identity.
+    Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, TOO_MANY_CALLS where the organisation has too many streams open, and
+    the caller's identity.
     """
 
 @_typing.type_check_only
@@ -51,7 +52,8 @@ class FeedServiceAsyncStub(FeedServiceStub):
     the caller's flow-control window, so a slow caller costs nobody else anything.
 
     Caller: any participant. Safe to retry: resume with the sequence of the last statement that is safely stored.
-    Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, and the caller's identity.
+    Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, TOO_MANY_CALLS where the organisation has too many streams open, and
+    the caller's identity.
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,7 +69,8 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         the caller's flow-control window, so a slow caller costs nobody else anything.
 
         Caller: any participant. Safe to retry: resume with the sequence of the last statement that is safely stored.
-        Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, and the caller's identity.
+        Errors: CURSOR_OUT_OF_RANGE, SHUTTING_DOWN, TOO_MANY_CALLS where the organisation has too many streams open, and
+        the caller's identity.
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

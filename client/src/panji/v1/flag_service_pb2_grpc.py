@@ -34,7 +34,8 @@ class FlagServiceStub:
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     def __init__(self, channel):
@@ -74,13 +75,14 @@ class FlagServiceServicer:
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     def SubmitFlag(self, request, context):
         """Submits one flag and opens a case.
 
-        Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED.
+        Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED, RECIPIENT_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +158,8 @@ class FlagService:
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     @staticmethod

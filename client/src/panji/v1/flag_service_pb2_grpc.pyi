@@ -35,7 +35,8 @@ class FlagServiceStub:
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     @_typing.overload
@@ -45,7 +46,7 @@ class FlagServiceStub:
     SubmitFlag: _grpc.UnaryUnaryMultiCallable[_flag_service_pb2.SubmitFlagRequest, _flag_service_pb2.SubmitFlagResponse]
     """Submits one flag and opens a case.
 
-    Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED.
+    Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED, RECIPIENT_UNREACHABLE.
     """
     SubmitFlags: _grpc.UnaryUnaryMultiCallable[_flag_service_pb2.SubmitFlagsRequest, _flag_service_pb2.SubmitFlagsResponse]
     """Submits 1 to 1,000 statements of any kind that an authority makes, with an answer for each, in order. One bad
@@ -76,14 +77,15 @@ class FlagServiceAsyncStub(FlagServiceStub):
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitFlag: _aio.UnaryUnaryMultiCallable[_flag_service_pb2.SubmitFlagRequest, _flag_service_pb2.SubmitFlagResponse]  # type: ignore[assignment]
     """Submits one flag and opens a case.
 
-    Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED.
+    Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED, RECIPIENT_UNREACHABLE.
     """
     SubmitFlags: _aio.UnaryUnaryMultiCallable[_flag_service_pb2.SubmitFlagsRequest, _flag_service_pb2.SubmitFlagsResponse]  # type: ignore[assignment]
     """Submits 1 to 1,000 statements of any kind that an authority makes, with an answer for each, in order. One bad
@@ -113,7 +115,8 @@ class FlagServiceServicer(metaclass=_abc_1.ABCMeta):
     PARTICIPANT_UNKNOWN), limits (RATE_LIMITED, OVERLOADED, PAYLOAD_TOO_LARGE), signatures (ENVELOPE_MALFORMED,
     PAYLOAD_TYPE_UNKNOWN, SIGNATURE_INVALID), form (PAYLOAD_EMPTY, PAYLOAD_MALFORMED, STATEMENT_INVALID, KIND_MISMATCH,
     WRONG_EXCHANGE, ISSUE_TIME_OUT_OF_RANGE), permission (SENDER_MISMATCH, RECIPIENT_UNKNOWN, ROLE_NOT_ALLOWED), identity
-    of the statement (STATEMENT_ID_REUSED), and UNAVAILABLE where the exchange cannot keep what it would accept.
+    of the statement (STATEMENT_ID_REUSED), for what is said in a case how much its side has said there (CASE_FULL), and
+    UNAVAILABLE where the exchange cannot keep what it would accept.
     """
 
     @_abc_1.abstractmethod
@@ -124,7 +127,7 @@ class FlagServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_flag_service_pb2.SubmitFlagResponse, _abc.Awaitable[_flag_service_pb2.SubmitFlagResponse]]:
         """Submits one flag and opens a case.
 
-        Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED.
+        Caller: a participant of an authority. Errors besides those above: NOT_ACCREDITED, RECIPIENT_UNREACHABLE.
         """
 
     @_abc_1.abstractmethod

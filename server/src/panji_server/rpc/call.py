@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from panji.errors import Code, Reason, RefusedError
 from panji.tls import peer
 from panji.wire.status import refusal_to_status
+from panji_server.limits import OpenCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
 _OURS = "/panji.v1."
 _STATUS_KEY = "grpc-status-details-bin"
+
+SUBMITTING = frozenset(
+    {
+        "SubmitFlag", "SubmitFlags", "WithdrawFlag", "AnswerClarification", "Acknowledge", "RequestClarification",
+        "Decide", "SubmitResponses", "SendCorrespondence", "EraseCase",
+    }
+)  # fmt: skip
+"""Methods that take statements. All others read."""
 
 CALL: ContextVar[Call] = ContextVar("call")
 """The call that is being answered."""
@@ -80,12 +89,24 @@ class Call:
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Wraps every handler of ``panji.v1``. Health and reflection are left as they are: TLS guards them."""
+    """Wraps every handler of ``panji.v1``. Health and reflection are left as they are: TLS guards them.
 
-    def __init__(self, directory: DirectorySource, presence: Presence, audit: AuditLog) -> None:
+    Args:
+        directory: Who is on the channel.
+        presence: Is told who called.
+        audit: Where events go.
+        streams: How many streams an organisation may have open.
+        reads: How many other calls that submit nothing; those that do are bounded by rate and queue.
+    """
+
+    def __init__(
+        self, directory: DirectorySource, presence: Presence, audit: AuditLog, *, streams: int, reads: int
+    ) -> None:
         self._directory = directory
         self._presence = presence
         self._audit = audit
+        self._streams = OpenCalls("streams", streams)
+        self._reads = OpenCalls("reads", reads)
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
@@ -102,8 +123,11 @@ class Boundary(grpc.aio.ServerInterceptor):
                     response_serializer=wrapped.response_serializer,
                 )
             else:
+                behaviour = wrapped.unary_unary
+                if method.rpartition("/")[2] not in SUBMITTING:
+                    behaviour = self._bounded(behaviour)
                 wrapped = grpc.unary_unary_rpc_method_handler(
-                    self._unary(method, wrapped.unary_unary, wrapped.request_deserializer),
+                    self._unary(method, behaviour, wrapped.request_deserializer),
                     response_serializer=wrapped.response_serializer,
                 )
             self._wrapped[method] = wrapped
@@ -152,6 +176,13 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         return answer
 
+    def _bounded(self, behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def answer(request: Any, context: Any) -> Any:
+            with self._reads.one_more(CALL.get().caller.id):
+                return await behaviour(request, context)
+
+        return answer
+
     def _stream(
         self, method: str, behaviour: Callable[[Any, Any], AsyncGenerator[Any]], parse: Callable[[bytes], Any]
     ) -> Callable[[bytes, Any], Any]:
@@ -159,14 +190,15 @@ class Boundary(grpc.aio.ServerInterceptor):
             call = _begin(method, context)
             try:
                 self.identify(call, context)
-                async with aclosing(behaviour(_parsed(parse, data), context)) as responses:
-                    async for response in responses:
-                        # Streams live long: whoever has been suspended since hears nothing more.
-                        try:
-                            self.identify(call, context)
-                        except RefusedError as refusal:
-                            await responses.athrow(refusal)
-                        yield response
+                with self._streams.one_more(call.caller.id):
+                    async with aclosing(behaviour(_parsed(parse, data), context)) as responses:
+                        async for response in responses:
+                            # Streams live long: whoever has been suspended since hears nothing more.
+                            try:
+                                self.identify(call, context)
+                            except RefusedError as refusal:
+                                await responses.athrow(refusal)
+                            yield response
             except RefusedError as refusal:
                 self._refused(call, refusal)
                 await _abort(context, refusal, call)

@@ -15,7 +15,6 @@ from panji.v1 import case_pb2, case_pb2_grpc, feed_service_pb2, feed_service_pb2
 from panji.wire.cases import case_to_message
 from panji.wire.receipts import delivery_to_message, receipt_to_message
 from panji.wire.times import to_datetime
-from panji_server.exchange import fitting
 from panji_server.rpc.call import CALL
 from panji_server.sequencing import content_erased
 from panji_server.storage.base import CaseFilter
@@ -33,6 +32,12 @@ if TYPE_CHECKING:
 
 _PAGE = 50
 _MAX_PAGE = 500
+BYTES_AT_ONCE = 16 * 1024 * 1024
+"""Bytes of statements and receipts after which no further case goes into an answer. The first one always goes."""
+TARGETS_AT_ONCE = 5000
+"""Targets after which no further case goes into an answer: each is a value and a message."""
+_RECEIPT_BYTES = 2048
+"""What a receipt has at most: a salt, a checkpoint, and a proof of a hash for each doubling of the log."""
 _NEWEST = 2**62
 """Above every index."""
 _NOT_ERASED = frozenset(CaseState) - {CaseState.UNSPECIFIED, CaseState.ERASED}
@@ -69,14 +74,15 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
             wanted = replace(wanted, states=(wanted.states or _NOT_ERASED) - {CaseState.ERASED})
             if not wanted.states:
                 return case_pb2.ListCasesResponse()
-        found = await self._exchange.read(self._exchange.storage.cases, wanted, before, size + 1)
+        found = await self._exchange.read(self._exchange.storage.cases, wanted, before, size + 1, TARGETS_AT_ONCE)
+        filled = sum(len(case.targets) for _, case in found) >= TARGETS_AT_ONCE  # there may be more
         page = found[:size]
         cases = (
             await self._with_statements(page)
             if request.with_statements
             else [case_to_message(case) for _, case in page]
         )
-        token = _token(page[len(cases) - 1][0], scope) if len(found) > len(cases) else ""
+        token = _token(page[len(cases) - 1][0], scope) if filled or len(found) > len(cases) else ""
         return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
 
     async def SendCorrespondence(self, request: Any, context: Any) -> case_pb2.SendCorrespondenceResponse:
@@ -86,9 +92,12 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
 
     async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> list[case_pb2.Case]:
         """Returns the cases, or as many of them as go into one answer."""
-        rows = await self._exchange.read(self._exchange.storage.case_rows, [index for index, _ in found])
+        sizes = await self._exchange.read(self._exchange.storage.case_sizes, [index for index, _ in found])
+        weights = [size + count * _RECEIPT_BYTES for count, size in (sizes[index] for index, _ in found)]
+        page = found[: _fitting(weights)]
+        rows = await self._exchange.read(self._exchange.storage.case_rows, [index for index, _ in page])
         messages = []
-        for index, case in found[: fitting(*(rows[index] for index, _ in found))]:
+        for index, case in page:
             receipts = await self._exchange.receipts(rows[index])
             envelopes = [row.envelope for row in rows[index]]
             messages.append(case_to_message(case, zip(envelopes, receipts, strict=True)))
@@ -151,6 +160,16 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
             commitment=row.commitment,
             erasure=delivery_to_message(erasure.envelope, of_erasure),
         )
+
+
+def _fitting(sizes: Sequence[int]) -> int:
+    """Returns how many cases, from the first on and at least that, go into one answer together."""
+    room = BYTES_AT_ONCE
+    for count, size in enumerate(sizes):
+        room -= size
+        if room < 0:
+            return max(count, 1)
+    return len(sizes)
 
 
 def _filter(request: Any, caller: Organisation) -> CaseFilter:

@@ -50,6 +50,12 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Each call may hold a request of the largest size, though it is never sent to its end. What comes beyond this waits
+    # at the client; without the second option, gRPC would count calls that have just ended, and refuse some at random.
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.http.overload_protection", 0),
+    # Whoever connects and does not say who they are is gone soon: each holds a file descriptor. The default is 2 min.
+    ("grpc.server_handshake_timeout_ms", 10_000),
     # Old connections go, so that a replaced certificate or client authority comes into force for everyone.
     ("grpc.max_connection_age_ms", 3_600_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
@@ -69,10 +75,19 @@ def tls_credentials(
         ConfigError: A file cannot be used; its key is named.
     """
     tls = config.tls
+
+    def looked_at(problem: ConfigError | None) -> None:
+        report(None if problem is None else _named(problem))
+
     try:
-        return server_credentials(tls.certificate, tls.key, tls.client_ca, report=report)
+        return server_credentials(tls.certificate, tls.key, tls.client_ca, report=looked_at)
     except ConfigError as error:
-        raise ConfigError(f"tls.{error.key}", str(error).removeprefix(f"{error.key}: ")) from error
+        raise _named(error) from error
+
+
+def _named(error: ConfigError) -> ConfigError:
+    """The error with its key as the operator wrote it."""
+    return ConfigError(f"tls.{error.key}", str(error).removeprefix(f"{error.key}: "))
 
 
 class Server:
@@ -85,7 +100,9 @@ class Server:
     """
 
     def __init__(self, config: Config, exchange: Exchange, audit: AuditLog) -> None:
-        boundary = Boundary(exchange.directory, exchange.presence, audit)
+        boundary = Boundary(
+            exchange.directory, exchange.presence, audit, streams=config.limits.streams, reads=config.limits.reads
+        )
         submission = Submission(exchange, audit)
         self._server = grpc.aio.server(interceptors=(boundary,), options=_OPTIONS)
         flag_service_pb2_grpc.add_FlagServiceServicer_to_server(FlagService(submission), self._server)

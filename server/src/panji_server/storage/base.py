@@ -38,6 +38,10 @@ KEY_COLUMNS = {"target": 2}
 """How many of the first columns make a record's key, where it is not one."""
 
 
+UNBOUNDED = 2**62
+"""More than there can be."""
+
+
 class StorageError(Exception):
     """The database failed. Nothing may be answered that depends on it: the process ends and audits itself at start."""
 
@@ -115,6 +119,8 @@ class Known:
     """Last sequence of each recipient asked for; 0 where it has none."""
     digests: Mapping[int, Sequence[bytes]]
     """What the sides have said in the cases that are to be erased: digests in the log's order, by case index."""
+    said: Mapping[tuple[int, str], tuple[int, int]]
+    """How many statements each sender has in the cases asked for, and how many bytes, by case index and sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +204,15 @@ class Storage(ABC):
         """Opens the one transaction that may append; it commits durably on leaving, or rolls back on an error."""
 
     @abstractmethod
-    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
-        """Returns statements to a recipient with sequences after a cursor, in order, at most ``limit``."""
+    def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
+        """Returns statements to a recipient with sequences after a cursor, in order.
+
+        Args:
+            recipient: Whose feed.
+            after: The cursor.
+            limit: At most so many.
+            room: No further one is read once their envelopes have so many bytes.
+        """
 
     @abstractmethod
     def feed_length(self, recipient: str) -> int:
@@ -222,12 +235,23 @@ class Storage(ABC):
         """Returns the index of the flag, and the case, of a case id."""
 
     @abstractmethod
-    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
-        """Returns cases whose flags' indexes are below ``before``, newest first, at most ``limit``."""
+    def cases(self, wanted: CaseFilter, before: int, limit: int, room: int = UNBOUNDED) -> list[tuple[int, Case]]:
+        """Returns cases, newest first.
+
+        Args:
+            wanted: Which.
+            before: Only cases whose flags' indexes are below this one.
+            limit: At most so many.
+            room: No further one is returned once they have so many targets.
+        """
 
     @abstractmethod
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         """Returns every statement of these cases, by case, in the log's order."""
+
+    @abstractmethod
+    def case_sizes(self, case_indexes: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Returns how many statements each of these cases has, and bytes of envelopes, without reading them."""
 
     @abstractmethod
     def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
@@ -285,6 +309,17 @@ class Storage(ABC):
     @abstractmethod
     def current_head(self) -> Head:
         """Returns where the log ends."""
+
+    @abstractmethod
+    def remembered_head(self) -> str:
+        """Returns the newest checkpoint that is remembered outside of the database, empty where none is.
+
+        It is never newer than what was durable, and not much older.
+        """
+
+    @abstractmethod
+    def prepare(self, threads: int) -> None:
+        """Makes ready for so many threads, so that none of them has to open anything later."""
 
     @abstractmethod
     def extent(self) -> int:

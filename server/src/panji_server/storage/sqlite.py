@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,11 @@ from panji.core.vocabulary import (
     Urgency,
 )
 from panji.errors import InputError
+from panji_server.storage import wal
 from panji_server.storage.base import (
     COLUMNS,
     KEY_COLUMNS,
+    UNBOUNDED,
     Append,
     CaseFilter,
     Commit,
@@ -52,9 +55,11 @@ from panji_server.storage.codec import (
     target_records,
     to_micros,
 )
+from panji_server.storage.lock import Lock
+from panji_server.storage.remembered import RememberedHead
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -116,6 +121,8 @@ _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
 """Rows of one INSERT; the widest has 14 columns, and SQLite binds 32,766 values."""
+_CASES_AT_ONCE = 16
+"""Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
 _FORGETTING = 3
 """Attempts to empty the write-ahead log after an erasure; each waits up to the seconds above for readers."""
@@ -127,18 +134,27 @@ moved stays in the tens of megabytes."""
 
 
 class SQLiteStorage(Storage):
-    """An exchange in one SQLite file.
+    """An exchange in one SQLite file, and beside it a lock and the remembered head.
+
+    Args:
+        path: The file; made where there is none, for nobody else to read.
+        exclusive: For whoever appends: nobody else may meanwhile.
 
     Raises:
         SchemaError: The file is of another schema version.
-        StorageError: It cannot be opened.
+        StorageError: It cannot be opened, its write-ahead log is damaged, it is gone though a head is remembered, or
+            another exchange works on it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, exclusive: bool = False) -> None:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._spare: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._head = RememberedHead(_beside(path, "head"))
+        self._flush: Future[None] | None = None
+        self._exclusive = _opened(path, exclusive=exclusive)
         self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
         self._checkpoint: Future[None] | None = None
         self._commits = self._rows = 0
@@ -161,9 +177,17 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()  # nothing where SQLite has done so by itself, after a full disk, say
                 raise
+        self._remember(append.checkpoint)
         if append.erased:
             self._forget()
         self._tidy(append.stored)
+
+    def _remember(self, checkpoint: str) -> None:
+        """Writes down what was just signed where a database that was set back does not set it back."""
+        if checkpoint and self._head.write(checkpoint) and (self._flush is None or self._flush.done()):
+            if self._flush:
+                self._flush.result()  # a disk that failed there must not be trusted with the next commit
+            self._flush = self._checkpointer.submit(self._head.flush)
 
     def _forget(self) -> None:
         """Empties the write-ahead log, which still has the pages as they were before an erasure."""
@@ -194,10 +218,16 @@ class SQLiteStorage(Storage):
         with _translated():
             self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def feed(self, recipient: str, after: int, limit: int) -> list[Row]:
+    def feed(self, recipient: str, after: int, limit: int, room: int = UNBOUNDED) -> list[Row]:
         query = f"SELECT {_ROW} FROM statement WHERE recipient = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-        with _reading():
-            return [_row(record) for record in self._connection().execute(query, (recipient, after, limit))]
+        found: list[Row] = []
+        with _reading(), closing(self._connection().execute(query, (recipient, after, limit))) as records:
+            for record in records:  # one after the other: what there is no room for is not read
+                found.append(row := _row(record))
+                room -= len(row.envelope)
+                if room <= 0:
+                    break
+        return found
 
     def feed_length(self, recipient: str) -> int:
         query = "SELECT coalesce(max(sequence), 0) FROM statement WHERE recipient = ?"
@@ -223,7 +253,7 @@ class SQLiteStorage(Storage):
         with self._snapshot() as connection:
             return _cases(connection, [key]).get(identifier)
 
-    def cases(self, wanted: CaseFilter, before: int, limit: int) -> list[tuple[int, Case]]:
+    def cases(self, wanted: CaseFilter, before: int, limit: int, room: int = UNBOUNDED) -> list[tuple[int, Case]]:
         sides = ("c.authority = ?", "c.platform = ?")
         party, counterpart = sides if wanted.role is Role.AUTHORITY else sides[::-1]
         conditions = [party, "c.idx < ?", "c.test = ?"]
@@ -243,7 +273,7 @@ class SQLiteStorage(Storage):
         query = f"SELECT {_CASE} {_FROM_CASE} WHERE {' AND '.join(conditions)} ORDER BY c.idx DESC LIMIT ?"
         with self._snapshot() as connection:
             records = connection.execute(query, [*values, limit]).fetchall()
-            return list(_with_targets(connection, records))
+            return _within(room, _with_targets(connection, records))
 
     def case_rows(self, case_indexes: Collection[int]) -> dict[int, list[Row]]:
         found: dict[int, list[Row]] = {index: [] for index in case_indexes}
@@ -253,6 +283,15 @@ class SQLiteStorage(Storage):
                 row = _row(record)
                 found[row.case_index].append(row)
         return found
+
+    def case_sizes(self, case_indexes: Collection[int]) -> dict[int, tuple[int, int]]:
+        query = (
+            "SELECT case_idx, count(*), coalesce(sum(length(envelope)), 0) FROM statement WHERE case_idx IN (%s) "
+            "GROUP BY case_idx"
+        )
+        with _reading():
+            records = _select_in(self._connection(), query, sorted(case_indexes))
+            return dict.fromkeys(case_indexes, (0, 0)) | {index: (count, size) for index, count, size in records}
 
     def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         query = (
@@ -346,6 +385,15 @@ class SQLiteStorage(Storage):
         with _reading():
             return _head(self._connection())
 
+    def remembered_head(self) -> str:
+        return self._head.read()
+
+    def prepare(self, threads: int) -> None:
+        with _translated():
+            opened = [self._open() for _ in range(threads)]
+        with self._lock:
+            self._spare += opened
+
     def extent(self) -> int:
         query = (
             "SELECT max((SELECT coalesce(max(size), 0) FROM checkpoint), "
@@ -366,7 +414,12 @@ class SQLiteStorage(Storage):
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
+            self._spare.clear()
             self._local = threading.local()
+        self._head.close()
+        if self._exclusive is not None:
+            self._exclusive.release()
+            self._exclusive = None
 
     def _one(self, condition: str, value: Any) -> Row | None:
         with _reading():
@@ -389,21 +442,28 @@ class SQLiteStorage(Storage):
         """One connection a thread: readers see a snapshot and never wait for the writer (WAL)."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self._path,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
             with self._lock:
-                self._connections.append(connection)
-            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-                raise StorageError("SQLite: no write-ahead log is to be had where the database is")
-            connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
-            connection.execute("PRAGMA cache_size = -65536")
-            self._local.connection = connection
+                connection = self._spare.pop() if self._spare else None
+            self._local.connection = connection = connection or self._open()
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        with self._lock:
+            self._connections.append(connection)
+        # With this, every file is open that the connection will ever need.
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise StorageError("SQLite: no write-ahead log is to be had where the database is")
+        connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA temp_store = MEMORY")
         return connection
 
     @staticmethod
@@ -423,6 +483,7 @@ class _SQLiteAppend(Append):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.stored = 0
+        self.checkpoint = ""
         self.erased = False
 
     def head(self) -> Head:
@@ -455,7 +516,15 @@ class _SQLiteAppend(Append):
             for one in recipients
         }
         digests = {found[one][0]: self._said(found[one][0]) for one in erasures if one in found}
-        return Known(by_id, found, answered, sequences, digests)
+        return Known(by_id, found, answered, sequences, digests, self._amounts([index for index, _ in found.values()]))
+
+    def _amounts(self, case_indexes: Sequence[int]) -> dict[tuple[int, str], tuple[int, int]]:
+        query = (
+            "SELECT case_idx, sender, count(*), sum(length(envelope)) FROM statement WHERE case_idx IN (%s) "
+            "GROUP BY case_idx, sender"
+        )
+        records = _select_in(self._connection, query, case_indexes)
+        return {(index, sender): (count, size) for index, sender, count, size in records}
 
     def _said(self, case_index: int) -> list[bytes]:
         query = f"SELECT digest FROM statement WHERE case_idx = ? AND {_BY_A_SIDE} ORDER BY idx"
@@ -467,6 +536,7 @@ class _SQLiteAppend(Append):
 
     def store(self, commit: Commit) -> None:
         self.stored += len(commit.rows)
+        self.checkpoint = commit.checkpoint
         received_at = None if commit.head.received_at is None else to_micros(commit.head.received_at)
         self._insert(f"INSERT INTO statement ({_ROW}) VALUES", [statement_record(row) for row in commit.rows])
         self._insert(
@@ -515,11 +585,54 @@ class _SQLiteAppend(Append):
             start += count
 
 
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.name}-{what}")
+
+
+def _opened(path: Path, *, exclusive: bool) -> Lock | None:
+    """Looks at the files before SQLite does, which would mend them by dropping what was answered.
+
+    Returns:
+        The lock, where it is to be held.
+    """
+    lock = Lock.take(_beside(path, "lock"))
+    if lock is None:
+        if exclusive:
+            raise StorageError("another exchange works on this database")
+        return None  # whoever holds it has looked, and is writing
+    try:
+        wal.check(_beside(path, "wal"))
+        _made(path)
+    except StorageError:
+        lock.release()
+        raise
+    if exclusive:
+        return lock
+    lock.release()
+    return None
+
+
+def _made(path: Path) -> None:
+    """Makes a new database, but never in the place of one that is gone."""
+    if path.exists():
+        return
+    for what in ("head", "wal"):
+        if _beside(path, what).exists():
+            raise StorageError(
+                f"there is no {path.name}, and there was one: {_beside(path, what).name} is still there. Bring the"
+                " database back; see docs/operations.md, A database that is refused"
+            )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"the database cannot be made: {error}") from error
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # the latter: a damaged schema, quoted in SQLite's own message
         raise StorageError(f"SQLite: {error}") from error
 
 
@@ -560,12 +673,24 @@ def _cases(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, t
 
 def _with_targets(connection: sqlite3.Connection, records: Sequence[Any]) -> Iterator[tuple[int, Case]]:
     query = "SELECT case_idx, state, outcome, refusal FROM target WHERE case_idx IN (%s) ORDER BY case_idx, position"
-    targets: dict[int, list[TargetStatus]] = {}
-    for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in records]):
-        status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
-        targets.setdefault(index, []).append(status)
-    for record in records:
-        yield record[0], _case(record, targets[record[0]])
+    for start in range(0, len(records), _CASES_AT_ONCE):
+        some = records[start : start + _CASES_AT_ONCE]
+        targets: dict[int, list[TargetStatus]] = {}
+        for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in some]):
+            status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
+            targets.setdefault(index, []).append(status)
+        for record in some:
+            yield record[0], _case(record, targets[record[0]])
+
+
+def _within(room: int, cases: Iterable[tuple[int, Case]]) -> list[tuple[int, Case]]:
+    found: list[tuple[int, Case]] = []
+    for one in cases:
+        found.append(one)
+        room -= len(one[1].targets)
+        if room <= 0:
+            break
+    return found
 
 
 def _case(record: Any, targets: list[TargetStatus]) -> Case:

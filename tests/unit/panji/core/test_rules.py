@@ -37,6 +37,7 @@ from support.statements import (
     changed,
 )
 
+from panji.core.rules import ENOUGH
 from panji.core.statements import KIND_OF, Body, ContentHash, Target
 from panji.core.vocabulary import (
     CATEGORIES_WITH_SUB_CATEGORIES,
@@ -523,6 +524,22 @@ def test_a_hash_has_the_hexadecimal_digits_of_its_algorithm(algorithm: HashAlgor
     assert wrong_with("a" * digits) == {}
     for value in ("a" * (digits - 1), "a" * (digits + 1), "g" * digits, "a" * (digits - 1) + "\n"):
         assert wrong_with(value) == complaint
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_flag(
+            targets=(Target(kind=TargetKind.VIDEO, hashes=(ContentHash(algorithm=HashAlgorithm.MD5, value=""),) * 16),)
+            * 1000
+        ),
+        a_decision(*[a_target_decision(n, territories=("nowhere",) * 300) for n in range(1, 1001)]),
+    ],
+    ids=["messages", "values"],
+)
+def test_lists_full_of_violations_are_not_looked_at_to_their_end(body: Body) -> None:
+    """Attack: 70 KB of signed nonsense make 17,000 violations, and more of them 300,000."""
+    assert ENOUGH <= len(wrong_in(body)) < ENOUGH + 10
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,15 @@ def test_a_feed_is_one_recipients_statements_in_order_from_a_cursor_on(storage: 
     assert [storage.feed_length(one) for one in (PLATFORM, STRANGER, MINISTRY)] == [4, 3, 0]
 
 
+def test_a_feed_is_read_no_further_than_there_is_room(storage: Storage) -> None:
+    items = flags(5)
+    put(storage, *items)
+    one = len(items[0].envelope)
+    sizes = {1: 1, one: 1, one + 1: 2, 3 * one: 3, 9 * one: 5}
+    assert {room: len(storage.feed(PLATFORM, 0, 100, room)) for room in sizes} == sizes
+    assert [row.sequence for row in storage.feed(PLATFORM, 2, 2, 9 * one)] == [3, 4]
+
+
 def test_statements_are_given_in_the_logs_order_however_they_were_asked_for(storage: Storage) -> None:
     put(storage, *flags(4))
     assert [row.index for row in storage.rows([3, 0, 7, 2])] == [0, 2, 3]
@@ -270,6 +279,32 @@ def test_the_statements_of_cases_come_by_case_in_the_logs_order(storage: Storage
     assert found == {0: [0, 3], 1: [1, 2], 5: []}
 
 
+def test_the_sizes_of_cases_are_known_without_their_statements(storage: Storage) -> None:
+    one, two = flags(2)
+    answer = reply(two, an_acknowledgement(), 3)
+    put(storage, one, two, answer)
+    assert storage.case_sizes([1, 0, 5]) == {
+        0: (1, len(one.envelope)),
+        1: (2, len(two.envelope) + len(answer.envelope)),
+        5: (0, 0),
+    }
+    put(storage, an_erasure_of(one))
+    count, size = storage.case_sizes([0])[0]
+    assert (count, size) == (2, len(storage.rows([3])[0].envelope))
+
+
+def test_what_each_side_has_said_is_known_when_more_is_to_be_appended(storage: Storage) -> None:
+    one, two = flags(2)
+    answers = [reply(two, a_body(Kind.CORRESPONDENCE), n, sender=PLATFORM, recipient=MINISTRY) for n in (3, 4)]
+    put(storage, one, two, *answers)
+    with storage.append() as transaction:
+        known = transaction.load((), {two.statement.id}, (), ())
+    assert known.said == {
+        (1, MINISTRY): (1, len(two.envelope)),
+        (1, PLATFORM): (2, sum(len(answer.envelope) for answer in answers)),
+    }
+
+
 @pytest.fixture
 def filed(storage: Storage) -> Storage:
     """Five cases: index, sides, category, state and time differ."""
@@ -321,6 +356,15 @@ def test_cases_are_found_in_pages(filed: Storage) -> None:
     assert [index for index, _ in filed.cases(EVERYTHING, END, 2)] == [2, 1]
     assert [index for index, _ in filed.cases(EVERYTHING, 1, 2)] == [0]
     assert filed.cases(EVERYTHING, 0, 2) == []
+
+
+def test_no_further_case_is_read_once_there_are_enough_targets(storage: Storage) -> None:
+    put(storage, *(admitted(a_statement(a_flag(count=2), id=an_id(n))) for n in range(1, 41)))
+    lengths = {1: 1, 2: 1, 3: 2, 50: 25, 80: 40, 1000: 40}
+    assert {room: len(storage.cases(EVERYTHING, END, 100, room)) for room in lengths} == lengths
+    found = storage.cases(EVERYTHING, END, 100, 50)
+    assert found == storage.cases(EVERYTHING, END, 25)
+    assert {len(case.targets) for _, case in found} == {2}
 
 
 # Cosignatures.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -15,7 +17,7 @@ from support.rooms import admitted, flags, put, put_into, reply, told
 from support.statements import MINISTRY, PLATFORM, a_decision, a_flag, a_statement, an_acknowledgement, an_id
 
 from panji.core.vocabulary import CaseState, Role, TargetState
-from panji_server.storage import sqlite
+from panji_server.storage import remembered, sqlite
 from panji_server.storage.base import CaseFilter, SchemaError, StorageError
 from panji_server.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
@@ -57,7 +59,10 @@ def test_every_connection_writes_ahead_and_syncs_at_every_commit(storage: SQLite
     assert settings() == elsewhere(settings) == ("wal", 2)  # 2 is FULL
 
 
-def test_where_there_can_be_no_write_ahead_log_the_exchange_does_not_start() -> None:
+def test_where_there_can_be_no_write_ahead_log_the_exchange_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(StorageError, match="write-ahead"):
         SQLiteStorage(Path(":memory:"))
 
@@ -195,11 +200,117 @@ def test_a_case_is_never_read_with_the_targets_of_a_later_state(storage: SQLiteS
     assert (one.state, one.targets[0].state) == (CaseState.DECIDED, TargetState.ACTIONED)
 
 
+def test_one_exchange_at_a_time_appends_and_others_may_look(path: Path) -> None:
+    with closing(SQLiteStorage(path, exclusive=True)):
+        with pytest.raises(StorageError, match="another exchange works on this database"):
+            SQLiteStorage(path, exclusive=True)
+        SQLiteStorage(path).close()
+    SQLiteStorage(path, exclusive=True).close()
+
+
+def test_whoever_does_not_start_leaves_no_lock_behind(path: Path) -> None:
+    SQLiteStorage(path).close()
+    with by_hand(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for _ in range(2):
+        with pytest.raises(SchemaError):
+            SQLiteStorage(path, exclusive=True)
+    path.with_name(f"{path.name}-wal").write_bytes(b"\xff" * 5000)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="its header is damaged"):
+            SQLiteStorage(path, exclusive=True)
+
+
+def test_a_lock_that_cannot_be_made_is_a_storage_error(path: Path) -> None:
+    path.with_name(f"{path.name}-lock").mkdir()
+    with pytest.raises(StorageError, match="the lock of the database cannot be made"):
+        SQLiteStorage(path, exclusive=True)
+
+
+# Files.
+
+
+def test_every_file_is_nobody_elses_to_read_and_an_old_database_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "old.db").touch(0o640)
+    (tmp_path / "old.db").chmod(0o640)
+    for name, mode in (("new.db", 0o600), ("old.db", 0o640)):
+        with closing(SQLiteStorage(tmp_path / name)) as storage:
+            put(storage, *flags(1))
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob(f"{name}*")}
+        assert modes == {
+            name: mode, f"{name}-wal": mode, f"{name}-shm": mode, f"{name}-head": 0o600, f"{name}-lock": 0o600,
+        }  # fmt: skip
+
+
+def test_a_thread_that_was_prepared_for_opens_nothing(storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: strangers' connections take the file descriptors, and a thread's first read fails for want of one."""
+    put(storage, *flags(1))
+    storage.prepare(2)
+    monkeypatch.setattr(sqlite3, "connect", None)
+    assert [elsewhere(storage.feed_length, PLATFORM), elsewhere(storage.extent)] == [1, 1]
+
+
+def test_the_newest_head_is_remembered_beside_the_database(storage: SQLiteStorage, path: Path) -> None:
+    assert storage.remembered_head() == ""
+    heads = []
+    for number in range(1, 13):  # the size gets another digit meanwhile
+        (one,) = put(storage, *flags(1, first=number))
+        heads.append(one.receipt.checkpoint)
+        assert storage.remembered_head() == heads[-1]
+    with closing(SQLiteStorage(path)) as another:
+        assert another.remembered_head() == heads[-1]
+        (last,) = put(another, *flags(1, first=13))
+    assert path.with_name("exchange.db-head").read_text() == last.receipt.checkpoint
+
+
+@pytest.mark.parametrize("left", ["head", "wal"])
+def test_no_database_is_made_in_the_place_of_one_that_is_gone(path: Path, left: str) -> None:
+    path.with_name(f"{path.name}-{left}").touch()
+    with pytest.raises(StorageError, match=f"no exchange.db, and there was one: exchange.db-{left} is still there"):
+        SQLiteStorage(path)
+    assert not path.exists()
+
+
+def test_no_database_is_made_at_the_end_of_a_link_that_leads_nowhere(path: Path) -> None:
+    """A disk that is not mounted, say."""
+    path.symlink_to(path.parent / "nowhere.db")
+    with pytest.raises(StorageError, match="the database cannot be made"):
+        SQLiteStorage(path)
+
+
+def test_a_head_that_cannot_be_remembered_ends_the_exchange(storage: SQLiteStorage, path: Path) -> None:
+    path.with_name("exchange.db-head").mkdir()
+    with pytest.raises(StorageError, match="the remembered head failed"):
+        put(storage, *flags(1))
+    with pytest.raises(StorageError, match="the remembered head failed"):
+        storage.remembered_head()
+
+
+def test_a_disk_that_does_not_keep_the_head_is_not_trusted_with_the_next(
+    storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError("the disk is gone")
+
+    def go_on() -> None:
+        for number in range(2, 1000):  # until the flush, in a thread of its own, has been tried
+            put(storage, *flags(1, first=number))
+
+    monkeypatch.setattr(remembered, "FLUSH_SECONDS", -1.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fails)
+        put(storage, *flags(1))
+        with pytest.raises(StorageError, match="the disk is gone"):
+            go_on()
+
+
 # Damage.
 
 
 def test_a_folder_that_does_not_exist_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="unable to open"):
+    with pytest.raises(StorageError, match="No such file or directory"):
+        SQLiteStorage(tmp_path / "nowhere" / "exchange.db", exclusive=True)
+    with pytest.raises(StorageError, match="No such file or directory"):
         SQLiteStorage(tmp_path / "nowhere" / "exchange.db")
 
 
@@ -217,6 +328,16 @@ def test_a_page_that_was_overwritten_is_a_storage_error(path: Path) -> None:
         file.write(b"\xff" * (path.stat().st_size - 4096))
     with pytest.raises(StorageError), closing(SQLiteStorage(path)) as storage:
         storage.rows(range(40))
+
+
+def test_a_schema_whose_text_is_damaged_is_a_storage_error(path: Path) -> None:
+    with closing(SQLiteStorage(path)) as storage:
+        put(storage, *flags(1))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"statement_feed")] ^= 0x80
+    path.write_bytes(data)
+    with pytest.raises(StorageError, match="SQLite"):
+        SQLiteStorage(path)
 
 
 DAMAGE: dict[str, tuple[str, Callable[[SQLiteStorage], object]]] = {
@@ -275,7 +396,8 @@ def test_closing_closes_the_connections_of_every_thread(path: Path) -> None:
     for connection in connections:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # the last one tidied up
+    left = sorted(file.name for file in path.parent.iterdir())
+    assert left == [path.name, f"{path.name}-lock"]  # the last one tidied up
 
 
 def test_statements_of_any_text_are_values_and_never_part_of_a_query(storage: SQLiteStorage) -> None:
