@@ -32,6 +32,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from panji import operations as ops
+from panji.case_list import CaseFilter, CaseList
 from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
@@ -42,7 +43,7 @@ from panji.core.statements import (
 )
 from panji.core.vocabulary import AcknowledgementLevel
 from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
-from panji.operations import CaseFilter, CaseList, InclusionProof, Operations
+from panji.operations import InclusionProof, Operations
 from panji.session import Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Rpc, Step, Steps, Turn
 from panji.tls import channel_credentials, channel_options
@@ -62,13 +63,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from panji.case_list import OnUnverified
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
     from panji.core.tiles import Tile
     from panji.core.vocabulary import CaseState, Category
     from panji.erasing import CaseOutline
     from panji.errors import LogForkError
-    from panji.operations import OnDamaged, OnUnverified
+    from panji.operations import OnDamaged
     from panji.profile import Profile
     from panji.quarantine import Quarantined
     from panji.witnesses import Witnessed

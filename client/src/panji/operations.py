@@ -10,20 +10,18 @@ Before anything that the exchange proves is handed over, the head that it is pro
 
 from __future__ import annotations
 
-import random
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
-from panji.core import form, merkle
+from panji.case_list import require_text
+from panji.core import merkle
 from panji.core.checkpoint import Checkpoint
-from panji.core.directory import parse_directory
 from panji.core.envelope import digest
-from panji.core.keys import PrivateKeySigner
 from panji.core.tiles import ENTRIES
-from panji.core.vocabulary import CaseState, Category, Kind, Role
+from panji.core.vocabulary import Kind, Role
 from panji.erasing import CaseOutline
 from panji.errors import (
     ConfigError,
@@ -38,6 +36,8 @@ from panji.errors import (
     VerificationError,
 )
 from panji.evidence.export import Material, export
+from panji.feed import Feed, Run, is_denial
+from panji.files import DirectoryFile, read_directory, read_signer
 from panji.forks import Forks
 from panji.heads import Heads
 from panji.inbox import Cursor, Inbox
@@ -56,23 +56,18 @@ from panji.v1 import (
     response_service_pb2,
 )
 from panji.wire.status import refusal_from_status
-from panji.wire.times import to_timestamp
 from panji.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from google.protobuf.message import Message
 
-    from panji.core.directory import Directory
+    from panji.case_list import CaseFilter, OnUnverified
     from panji.core.statements import Acknowledgement, Body
     from panji.core.tiles import Tile
     from panji.profile import Profile
     from panji.witnesses import Witnessed
-
-OnUnverified: TypeAlias = "Callable[[str, VerificationError], object]"
-"""Told the id that a case is said to have, and why it does not verify."""
 
 OnDamaged: TypeAlias = "Callable[[str, ConfigError], object]"
 """Told the id of a pending statement whose bytes in the state file are not those that were signed."""
@@ -86,10 +81,6 @@ BATCH_LIMIT = 1000
 """Most envelopes of one call."""
 _BATCH_BYTES = 31 * 1024 * 1024  # a request has at most 32 MiB, frames and all
 _FRAME_BYTES = 8  # of one envelope in a request, at most
-_PAGE_SIZE = 20
-_FIRST_PAUSE = timedelta(milliseconds=200)
-_LONGEST_PAUSE = timedelta(seconds=30)
-_MOST_PATIENCE = timedelta(minutes=10)  # with a feed: an exchange does not send us to sleep for years
 
 _METHODS: dict[Kind, tuple[str, type[Message]]] = {
     Kind.FLAG: ("SubmitFlag", flag_service_pb2.SubmitFlagRequest),
@@ -106,58 +97,6 @@ _ABOUT_THE_CALLER = frozenset(
     {Reason.TLS_VERSION, Reason.CERTIFICATE_IDENTITY, Reason.PARTICIPANT_UNKNOWN, Reason.BATCH_TOO_LARGE}
 )
 """Refusals that say nothing about the statement: it stays in the outbox."""
-_DENIALS = frozenset({Reason.CURSOR_OUT_OF_RANGE, Reason.CASE_NOT_FOUND, Reason.REPLY_TARGET_UNKNOWN})
-"""Refusals that deny what we may hold proof of. Before one is believed, the log shows that it is the one we know."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseFilter:
-    """Which of our cases are wanted. Filters join with "and"; an empty one does not filter.
-
-    Raises:
-        InputError: A time has no zone, or a text no UTF-8.
-    """
-
-    states: tuple[CaseState, ...] = ()
-    category: Category | None = None
-    counterpart: str = ""
-    opened_from: datetime | None = None
-    opened_until: datetime | None = None
-    test: bool = False
-
-    def __post_init__(self) -> None:
-        _require_text("counterpart", self.counterpart)
-        for name, time in (("opened_from", self.opened_from), ("opened_until", self.opened_until)):
-            if time is not None and (wrong := form.instant(time)):
-                raise InputError(f"{name} {wrong}")
-
-    def request(self, page_token: str) -> case_pb2.ListCasesRequest:
-        """Returns the request for a page."""
-        states: Any = self.states
-        category: Any = self.category or Category.UNSPECIFIED
-        return case_pb2.ListCasesRequest(
-            page_size=_PAGE_SIZE,
-            page_token=page_token,
-            states=states,
-            category=category,
-            counterpart=self.counterpart,
-            opened_from=to_timestamp(self.opened_from) if self.opened_from else None,
-            opened_until=to_timestamp(self.opened_until) if self.opened_until else None,
-            test=self.test,
-            with_statements=True,
-        )
-
-    def matches(self, verified: VerifiedCase) -> bool:
-        """Whether a case is one that was asked for."""
-        case = verified.case
-        return (
-            case.test == self.test
-            and (not self.states or case.state in self.states)
-            and (not self.category or case.category is self.category)
-            and (not self.counterpart or self.counterpart in {case.authority, case.platform})
-            and (self.opened_from is None or self.opened_from <= case.opened_at)
-            and (self.opened_until is None or case.opened_at < self.opened_until)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +157,7 @@ class Operations:
         directory = read_directory(profile.directory)
         if directory.organisation(profile.organisation) is None:
             raise ConfigError("organisation", f"{profile.organisation} is not in {profile.directory}")
-        signers = [_signer(path) for path in profile.signing_keys]
+        signers = [read_signer(path) for path in profile.signing_keys]
         with ExitStack() as opened:
             store = Store(profile.state, organisation=profile.organisation, exchange=profile.log.name)
             opened.callback(store.close)
@@ -323,7 +262,7 @@ class Operations:
                 raise VerificationError(f"{len(response.results)} answers came for {len(waiting)} envelopes")
             answers = zip(waiting, response.results, strict=True)
             results |= {position: self._result(batch[position], answer) for position, answer in answers}
-            if any(_is_denial(results[position]) for position in waiting):
+            if any(is_denial(results[position]) for position in waiting):
                 yield from self.checkpoint()
             yield from self._settle(
                 [(batch[position], results[position]) for position in waiting if _is_settled(results[position])]
@@ -426,7 +365,7 @@ class Operations:
     @_of_one_log
     def case(self, case_id: str) -> Steps[VerifiedCase]:
         """Fetches a case; what we know of it beforehand must be in it."""
-        _require_text("the case's id", case_id)
+        require_text("the case's id", case_id)
         held = yield Disk(lambda: self._outbox.accepted(case_id) + self._inbox.received(case_id))
         response = yield from self._ask(Rpc("GetCase", case_pb2.GetCaseRequest(case_id=case_id)))
         yield from self._refresh()
@@ -667,7 +606,7 @@ class Operations:
         try:
             return (yield from self._call(rpc))
         except RefusedError as refusal:
-            if _is_denial(refusal):
+            if is_denial(refusal):
                 yield from self.checkpoint()
             raise
 
@@ -675,148 +614,6 @@ class Operations:
         directory = yield Disk(self._directory.changed)
         if directory is not None:
             self.session.trust(directory)
-
-
-class Run(NamedTuple):
-    """Statements that were delivered together."""
-
-    verified: list[Verified | Erased]
-    """As many as verify, from the first on."""
-    problem: QuarantinedError | None
-    """What is wrong with the next one."""
-
-
-class Feed:
-    """One reading of our feed: where it stands, and what to do when it breaks off."""
-
-    def __init__(self, operations: Operations, cursor: Cursor, *, moves_cursor: bool) -> None:
-        self._operations = operations
-        self._cursor = cursor
-        self._moves_cursor = moves_cursor
-        self._problem: QuarantinedError | None = None
-        self._failures = 0
-
-    def request(self, *, follow: bool) -> feed_service_pb2.WatchRequest:
-        """Returns the request that goes on where we stand."""
-        return feed_service_pb2.WatchRequest(after_sequence=self._cursor.sequence, stop_at_end=not follow)
-
-    def receive(self, frame: feed_service_pb2.WatchResponse) -> Steps[list[Verified | Erased]]:
-        """Verifies and stores what came.
-
-        Raises:
-            QuarantinedError: The first of it does not verify.
-        """
-        verified, problem = yield from self._operations.received(self._cursor, frame)
-        if problem is not None and not verified:
-            raise problem
-        self._problem = problem
-        self._failures = 0
-        return verified
-
-    def handled(self, verified: Verified | Erased) -> Steps[None]:
-        """Moves past a statement: whoever reads the feed has asked for the next one.
-
-        Raises:
-            QuarantinedError: The next one does not verify.
-        """
-        self._cursor = Cursor(verified.receipt.sequence, verified.receipt.index)
-        if self._moves_cursor:
-            yield from self._operations.advance(verified.receipt.sequence)
-        if self._problem is not None and self._problem.sequence == verified.receipt.sequence + 1:
-            raise self._problem
-
-    def examine(self, problem: PanjiError | None) -> Steps[None]:
-        """Asks the log for its head where a refusal denies what it has signed.
-
-        Raises:
-            LogForkError: The log has contradicted itself.
-        """
-        if _is_denial(problem):
-            yield from self._operations.checkpoint()
-
-    def pause(self, problem: PanjiError | None) -> timedelta:
-        """Returns how long to wait before reading on.
-
-        Raises:
-            PanjiError: The problem, where reading on would not help.
-        """
-        least = timedelta()
-        if isinstance(problem, RefusedError):
-            if not problem.retryable:
-                raise problem
-            least = min(problem.retry_after or least, _MOST_PATIENCE)
-        longest: timedelta = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
-        self._failures = min(self._failures + 1, 16)
-        # Spread out: the exchange's other participants lost their streams at the same moment.
-        return max(least, longest * random.uniform(0.5, 1))  # noqa: S311 - not a secret
-
-
-class CaseList:
-    """One reading of the list of our cases: where it stands, and that it comes to an end."""
-
-    def __init__(self, operations: Operations, wanted: CaseFilter, on_unverified: OnUnverified | None = None) -> None:
-        self._operations = operations
-        self._wanted = wanted
-        self._on_unverified = on_unverified
-        self._token = ""
-        self._used: set[str] = set()
-        self._above: int | None = None
-        self.ended = False
-
-    def page(self) -> Steps[list[VerifiedCase]]:
-        """Fetches the next page.
-
-        Raises:
-            VerificationError: A case or the list itself is not what it should be.
-        """
-        cases, token = yield from self._operations.cases(self._wanted, self._token, self._on_unverified)
-        # Newest first, and no page twice. Stops a list that shows a case again, and one that never ends.
-        for one in cases:
-            index = one.flag.receipt.index
-            if self._above is not None and index >= self._above:
-                raise VerificationError("the list of cases is not in order, or has one twice")
-            self._above = index
-        if token in self._used:
-            raise VerificationError("the list of cases goes round in a circle: a page was announced twice")
-        self._used.add(token)
-        self._token, self.ended = token, not token
-        return cases
-
-
-class DirectoryFile:
-    """The directory's file, read again when it has changed: rotating a key, or revoking one, needs no restart."""
-
-    def __init__(self, path: Path, current: Directory) -> None:
-        self._path = path
-        self._current = current
-        self._seen: tuple[int, int, int] | None = None
-
-    def changed(self) -> Directory | None:
-        """Returns the directory if it is another than when it was last asked for.
-
-        Raises:
-            ConfigError: The file cannot be read or is no directory. Trusting the old one would keep a revoked key.
-        """
-        try:
-            status = self._path.stat()
-        except OSError as error:
-            raise ConfigError("directory", f"{self._path} cannot be read: {error.strerror}") from error
-        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if seen == self._seen:
-            return None
-        found = read_directory(self._path)
-        self._seen = seen
-        if found == self._current:
-            return None
-        self._current = found
-        return found
-
-
-def _require_text(what: str, value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{what} has a character without UTF-8, half of a surrogate pair") from None
 
 
 def batches(statements: Iterable[Signed], count: int) -> Iterator[list[Signed]]:
@@ -840,31 +637,8 @@ def batches(statements: Iterable[Signed], count: int) -> Iterator[list[Signed]]:
         yield batch
 
 
-def read_directory(path: Path) -> Directory:
-    """Returns the directory of a file.
-
-    Raises:
-        ConfigError: The file cannot be read or is no directory.
-    """
-    try:
-        return parse_directory(path.read_text("utf-8"))
-    except (OSError, UnicodeError, InputError) as error:
-        raise ConfigError("directory", f"{path}: {error}") from error
-
-
-def _signer(path: Path) -> PrivateKeySigner:
-    try:
-        return PrivateKeySigner.from_pem(path.read_bytes())
-    except (OSError, InputError) as error:
-        raise ConfigError("signing_keys", f"{path}: {error}") from error
-
-
 def _is_final(refusal: RefusedError) -> bool:
     return not refusal.retryable and refusal.reason not in _ABOUT_THE_CALLER
-
-
-def _is_denial(result: object) -> bool:
-    return isinstance(result, RefusedError) and result.reason in _DENIALS
 
 
 def _is_settled(result: Verified | RefusedError) -> bool:

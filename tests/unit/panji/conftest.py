@@ -10,7 +10,7 @@ from support.lying_exchange import Authority, LyingExchange, World
 from support.stage import Stage
 from support.statements import MINISTRY, PLATFORM
 
-from panji import operations
+from panji import feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def authority() -> Authority:
 def stage(
     request: pytest.FixtureRequest, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
-    monkeypatch.setattr(operations, "_FIRST_PAUSE", timedelta(milliseconds=1))
+    monkeypatch.setattr(feed, "_FIRST_PAUSE", timedelta(milliseconds=1))
     world = World()
     with LyingExchange(world, tmp_path / "exchange", authority) as exchange:
         stage = Stage(world, exchange, tmp_path, authority, request.param)

@@ -15,7 +15,7 @@ from panji.errors import InputError, NoteError
 from panji.evidence import summary, verdict
 from panji.evidence.texts import Language
 from panji.evidence.verify import Evidence, verify
-from panji.operations import read_directory
+from panji.files import read_directory
 
 SUFFIX = ".evidence.zip"
 
