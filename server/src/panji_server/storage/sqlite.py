@@ -121,7 +121,7 @@ _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
 """Rows of one INSERT; the widest has 14 columns, and SQLite binds 32,766 values."""
-_CASES_AT_ONCE = 16
+_CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
 _FORGETTING = 3
