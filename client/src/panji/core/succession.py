@@ -59,12 +59,13 @@ def _of_an_organisation(old: Organisation, new: Organisation, now: datetime) -> 
 
 
 def _of_a_key(at: str, old: KeyRecord, new: KeyRecord, now: datetime) -> Iterator[Violation]:
-    if old.valid_from <= now and new.valid_from > old.valid_from:
-        yield Violation(f"{at}.valid_from", "may not move: the key has counted since")
-    earliest = now - EDITING
-    if old.valid_until is not None:
-        earliest = min(earliest, old.valid_until)
-    if new.valid_until is not None and new.valid_until < earliest and old.valid_from < earliest:
-        yield Violation(f"{at}.valid_until", "may not lie in the past: what was signed until now has counted")
+    if old.valid_from <= now:
+        earliest = now - EDITING
+        if old.valid_until is not None:
+            earliest = min(earliest, old.valid_until)
+        if new.valid_from > old.valid_from:
+            yield Violation(f"{at}.valid_from", "may not move: the key has counted since")
+        if new.valid_until is not None and new.valid_until < max(earliest, old.valid_from):
+            yield Violation(f"{at}.valid_until", "may not lie in the past: what was signed until now has counted")
     if new.automatic and not old.automatic:
         yield Violation(f"{at}.automatic", "stays false: a person may have signed with it")

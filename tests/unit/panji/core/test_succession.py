@@ -82,6 +82,14 @@ def test_a_key_ends_from_now_on_and_not_as_of_yesterday(old: Any, new: Any, pass
     assert lost(before, after) == ([] if passes else ["organisation kominfo, key 1.valid_until"])
 
 
+def test_a_key_that_began_to_count_just_now_is_not_said_never_to_have_counted() -> None:
+    first, second = ministry().keys
+    young = replace(second, valid_from=NOW - MOMENT)
+    never = replace(second, valid_from=LONG_AGO, valid_until=NOW - DAY)
+    assert lost(ministry(first, young), ministry(first, never)) == ["organisation kominfo, key 1.valid_until"]
+    assert lost(ministry(first, young), ministry(first, replace(young, valid_until=NOW))) == []
+
+
 def test_a_key_that_has_not_counted_yet_may_be_ended_and_put_off() -> None:
     first, second = ministry().keys
     coming = replace(second, valid_from=NOW + DAY)
