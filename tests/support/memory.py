@@ -23,6 +23,7 @@ from panji_server.storage.base import (
     Row,
     Storage,
     StorageError,
+    Terms,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class _State:
     checkpoints: Mapping[int, str] = field(default_factory=dict)
     fetched: tuple[Fetched, ...] = ()
     seen: Mapping[str, datetime] = field(default_factory=dict)
+    terms: tuple[Terms, ...] = ()
 
     def after(self, commit: Commit) -> _State:
         return _State(
@@ -55,6 +57,7 @@ class _State:
             {**self.checkpoints, commit.head.frontier.size: commit.checkpoint},
             self.fetched,
             self.seen,
+            self.terms,
         )
 
 
@@ -116,14 +119,20 @@ class MemoryStorage(Storage):
         found = self.case_rows(case_indexes)
         return {index: (len(rows), sum(len(row.envelope) for row in rows)) for index, rows in found.items()}
 
-    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
+    def keep_terms(self, terms: Terms) -> None:
+        self._state = replace(self._state, terms=(*self._state.terms, terms))
+
+    def terms(self) -> list[Terms]:
+        return list(self._state.terms)
+
+    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         return [
             (index, case)
             for index, case in sorted(self._state.cases.items(), key=lambda found: (found[1].opened_at, found[0]))
             if index > after
             and case.state is CaseState.SUBMITTED
             and case.overdue_since is None
-            and case.opened_at <= opened_until
+            and opened_from <= case.opened_at <= opened_until
         ][:limit]
 
     def erasure(self, case_index: int) -> Row | None:

@@ -40,6 +40,7 @@ FIELDS: Mapping[str, str] = {
     "reason": "ErrorInfo.reason of the refusal; empty where there was none.",
     "retryable": "Whether the same bytes may be sent again.",
     "violations": "Paths of the first 100 fields that broke a rule, without their values.",
+    "ahead_seconds": "How far the clock has jumped, in seconds.",
     "duration_ms": "From the call's arrival to its answer, in milliseconds.",
     "items": "Statements in the call.",
     "accepted": "Statements of the call that were accepted.",
@@ -154,6 +155,11 @@ EVENTS: Mapping[str, Event] = {
         "error",
         "A deadline has passed, and the log does not take the statement of it: a defect, told once a case.",
         ("case_id", "reason"),
+    ),
+    "clock.jumped": Event(
+        "error",
+        "The machine's clock was set ahead. Deadlines go on by the time before, until it is back or the next start.",
+        ("ahead_seconds",),
     ),
     "statement.refused": Event(
         "warning",

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from panji.core.vocabulary import Deadline
 from panji.errors import Reason, RefusedError
 from panji_server.sequencing import Accepted
+from panji_server.storage.base import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
 
     from panji.core.case import Case
     from panji_server.exchange import Exchange
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """How late a deadline may be stated. What it says of itself, ``due_at``, is exact."""
 _AT_ONCE = 100
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT = timedelta(microseconds=1)
 
 
 class Deadlines:
@@ -33,8 +38,9 @@ class Deadlines:
     Args:
         exchange: Where they are stated, and whose database has them.
         herald: Signs them.
-        acknowledged: Time from the receipt of a flag to the platform's first answer.
-        clock: Gives the time; aware.
+        acknowledged: Time from the receipt of a flag to the platform's first answer. A flag keeps the time that held
+            when it was received, whatever is set later: nobody is late by a rule that came after.
+        clock: Gives the time; aware. What it says when all is due cannot be taken back: see SteadyClock.
         on_unstated: Told, once for each, of cases whose statement the log does not take: a defect, but of one case.
     """
 
@@ -54,6 +60,17 @@ class Deadlines:
         self._on_unstated = on_unstated
         self._unstated: set[str] = set()
 
+    async def begin(self) -> None:
+        """Keeps that the time for an answer holds from now on, where it is not the one that has held.
+
+        Raises:
+            RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
+        """
+        known = await self._exchange.read(self._exchange.storage.terms)
+        if not known or known[-1].acknowledged != self._acknowledged:
+            terms = Terms(self._clock(), self._acknowledged)
+            await self._exchange.chore(partial(self._exchange.storage.keep_terms, terms))
+
     async def follow(self) -> None:
         """States what falls due, until cancelled."""
         while True:
@@ -67,17 +84,27 @@ class Deadlines:
         Raises:
             RefusedError: The exchange takes no statements now.
         """
+        now, stated = self._clock(), 0
+        known = await self._exchange.read(self._exchange.storage.terms)
+        times = [_BEFORE_ALL, *(terms.since for terms in known[1:]), now + _MOMENT]
+        for (opened_from, until), terms in zip(pairwise(times), known, strict=True):
+            opened_until = min(now - terms.acknowledged, until - _MOMENT)
+            stated += await self._state(opened_from, opened_until, terms.acknowledged)
+        return stated
+
+    async def _state(self, opened_from: datetime, opened_until: datetime, acknowledged: timedelta) -> int:
         stated, after = 0, -1
+        overdue = self._exchange.storage.overdue
         while True:
-            due = await self._exchange.read(
-                self._exchange.storage.overdue, self._clock() - self._acknowledged, after, _AT_ONCE
-            )
+            due = await self._exchange.read(overdue, opened_from, opened_until, after, _AT_ONCE)
+            if due:  # what was fetched just now is known to the database before it is asked who has fetched
+                await self._exchange.keep_presence(*self._exchange.presence.take())
             for after, case in due:
-                stated += await self._missed(after, case)
+                stated += await self._missed(after, case, acknowledged)
             if len(due) < _AT_ONCE:
                 return stated
 
-    async def _missed(self, index: int, case: Case) -> bool:
+    async def _missed(self, index: int, case: Case, acknowledged: timedelta) -> bool:
         storage = self._exchange.storage
         (flag,) = await self._exchange.read(storage.rows, [index])
         fetched = await self._exchange.read(storage.fetched, case.platform, flag.sequence)
@@ -87,7 +114,7 @@ class Deadlines:
         statements = self._herald.deadline_missed(
             case,
             Deadline.ACKNOWLEDGED,
-            due_at=case.opened_at + self._acknowledged,
+            due_at=case.opened_at + acknowledged,
             fetched=fetched,
             last_seen_at=last_seen,
             now=self._clock(),

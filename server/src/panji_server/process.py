@@ -25,11 +25,13 @@ from panji_server.quorum import Quorum
 from panji_server.record import DirectoryOnRecord, must_follow, recorded
 from panji_server.rpc.server import Server, tls_credentials
 from panji_server.sequencing import CaseRoom
+from panji_server.steady import SteadyClock, elapsed
 from panji_server.storage.base import StorageError
 from panji_server.witnesses import Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from datetime import timedelta
     from pathlib import Path
 
     from panji.core.case import Case
@@ -106,7 +108,7 @@ class Process:
             self._exchange,
             herald,
             acknowledged=config.deadlines.acknowledged,
-            clock=_now,
+            clock=SteadyClock(_now, elapsed, self._clock_jumped),
             on_unstated=self._deadline_unstated,
         )
         tls_credentials(config)
@@ -139,6 +141,7 @@ class Process:
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
         try:
             await self._on_record.record(self._directory.text, self._directory.current)
+            await self._deadlines.begin()
         except RefusedError as refusal:
             raise StorageError(f"the directory could not be put on record: {refusal}") from refusal
         await server.start()
@@ -271,6 +274,9 @@ class Process:
 
     def _deadline_unstated(self, case: Case, refusal: RefusedError) -> None:
         self._report("deadline.unstated", case_id=case.id, reason=refusal.reason.value)
+
+    def _clock_jumped(self, ahead: timedelta) -> None:
+        self._report("clock.jumped", ahead_seconds=round(ahead.total_seconds()))
 
     def _report(self, event: str, **fields: object) -> None:
         self._audit.write(event, **fields)

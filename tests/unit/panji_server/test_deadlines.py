@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
 SECRET = b"of this exchange's servers"
 MOMENT = timedelta(microseconds=1)
@@ -67,12 +68,12 @@ class Room:
         )
         self.deadlines = self.of_a_server()
 
-    def of_a_server(self) -> Deadlines:
+    def of_a_server(self, acknowledged: timedelta = DAY) -> Deadlines:
         herald = Herald(EXCHANGE, OPERATOR, PrivateKeySigner.generate(), SECRET)
         return Deadlines(
             self.exchange,
             herald,
-            acknowledged=DAY,
+            acknowledged=acknowledged,
             clock=lambda: self.now,
             on_unstated=lambda case, refusal: self.unstated.append((case.id, refusal.reason)),
         )
@@ -90,6 +91,7 @@ class Room:
 @asynccontextmanager
 async def a_room() -> AsyncIterator[Room]:
     room = Room()
+    await room.deadlines.begin()
     try:
         yield room
     finally:
@@ -127,6 +129,34 @@ async def test_a_clock_that_jumps_neither_skips_a_deadline_nor_states_it_twice()
         room.now = LATER + DAY
         assert await room.deadlines.state() == 0
         assert {body.due_at for _, body in room.said()} == {LATER + DAY}
+
+
+async def test_a_shorter_time_makes_nobody_late_who_was_flagged_before_it_held() -> None:
+    """Attack: an operator sets the time for an answer to an hour, and all that is a few hours old is overdue."""
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + 6 * HOUR
+        stricter = room.of_a_server(HOUR)
+        await stricter.begin()
+        put(room.storage, admitted(a_statement(a_flag(), id=an_id(2)), room.now))
+        assert await stricter.state() == 0
+        room.now = LATER + 7 * HOUR
+        assert await stricter.state() == 1
+        room.now = LATER + DAY
+        assert await stricter.state() == 1
+        assert [body.due_at for to, body in room.said() if to == PLATFORM] == [LATER + 7 * HOUR, LATER + DAY]
+
+
+async def test_a_longer_time_does_not_excuse_those_whose_time_had_begun() -> None:
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + HOUR
+        laxer = room.of_a_server(7 * DAY)
+        await laxer.begin()
+        await laxer.begin()
+        assert len(room.storage.terms()) == 2
+        room.now = LATER + DAY
+        assert await laxer.state() == 1
 
 
 async def test_more_than_fit_in_one_look_are_all_stated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +209,16 @@ async def test_the_statement_says_whether_the_flag_was_ever_fetched() -> None:
         assert (fetched.delivered_at, fetched.delivered_to) == (at, "spiffe://test.example/telegram")
         assert (never.delivered_at, never.delivered_to) == (None, "")
         assert {body.last_seen_at for _, body in room.said()} == {at}
+
+
+async def test_what_was_handed_over_just_now_is_not_said_never_to_have_been() -> None:
+    """It was fetched in time, and had not been written down yet."""
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + DAY
+        room.exchange.presence.handed_over(PLATFORM, "spiffe://test.example/telegram", 1)
+        await room.deadlines.state()
+        assert {body.delivered_at for _, body in room.said()} == {LATER + DAY}
 
 
 async def test_whoever_listens_right_now_was_seen_right_now() -> None:

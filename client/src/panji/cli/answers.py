@@ -12,7 +12,7 @@ from panji.cli.common import CaseArgument, JsonOption, ProfileOption, load_objec
 from panji.cli.output import Output
 from panji.cli.records import accepted, statement_record
 from panji.core.statements import Decision, Question, TargetDecision
-from panji.core.vocabulary import AcknowledgementLevel, Ground, Outcome, RefusalReason, names
+from panji.core.vocabulary import BY_THE_OPERATOR, AcknowledgementLevel, Ground, Outcome, RefusalReason, names
 from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def correspond(
 ) -> None:
     """Put anything else on the record of a case. For both sides."""
     with session(profile) as client:
-        latest = client.case(case).statements[-1]
+        statements = client.case(case).statements
+        latest = next(one for one in reversed(statements) if one.statement.kind not in BY_THE_OPERATOR)
         _said(client.correspond(latest, subject, text, language=language), json=json)
 
 

@@ -15,7 +15,7 @@ from panji.core.merkle import Frontier
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from panji.core.case import Case
     from panji.core.entry import Entry
@@ -89,6 +89,14 @@ class Fetched:
     participant: str
     """SPIFFE id of the participant that fetched it."""
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long a platform has for its first answer to a flag that is received while this holds."""
+
+    since: datetime
+    acknowledged: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +262,20 @@ class Storage(ABC):
         """Returns how many statements each of these cases has, and bytes of envelopes, without reading them."""
 
     @abstractmethod
-    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
-        """Returns cases without any answer that were opened by then and not stated overdue yet, oldest first.
+    def keep_terms(self, terms: Terms) -> None:
+        """Keeps, durably, that these terms hold from now on. Called as :meth:`keep_presence` is."""
+
+    @abstractmethod
+    def terms(self) -> list[Terms]:
+        """Returns the terms that have held, oldest first."""
+
+    @abstractmethod
+    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
+        """Returns cases without any answer that were opened in a time and not stated overdue yet, oldest first.
 
         Args:
-            opened_until: By when.
+            opened_from: Since when.
+            opened_until: By when, included.
             after: Only cases whose flags' indexes are above this one.
             limit: At most so many.
         """

@@ -8,6 +8,7 @@ import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ from panji_server.storage.base import (
     SchemaError,
     Storage,
     StorageError,
+    Terms,
 )
 from panji_server.storage.codec import (
     case_record,
@@ -102,6 +104,8 @@ CREATE TABLE fetched (
     recipient TEXT NOT NULL, through INTEGER NOT NULL, participant TEXT NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (recipient, through)
 ) STRICT, WITHOUT ROWID;
+-- From when on which time for a first answer holds, in microseconds.
+CREATE TABLE terms (since INTEGER PRIMARY KEY, acknowledged INTEGER NOT NULL) STRICT;
 CREATE TABLE seen (organisation TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE cosignature (
     size INTEGER NOT NULL, witness TEXT NOT NULL, line TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (size, witness)
@@ -293,13 +297,26 @@ class SQLiteStorage(Storage):
             records = _select_in(self._connection(), query, sorted(case_indexes))
             return dict.fromkeys(case_indexes, (0, 0)) | {index: (count, size) for index, count, size in records}
 
-    def overdue(self, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
+    def keep_terms(self, terms: Terms) -> None:
+        with _translated():
+            connection = self._connection()
+            record = (to_micros(terms.since), terms.acknowledged // timedelta(microseconds=1))
+            connection.execute("INSERT OR REPLACE INTO terms VALUES (?, ?)", record)
+
+    def terms(self) -> list[Terms]:
+        with _reading():
+            records = self._connection().execute("SELECT since, acknowledged FROM terms ORDER BY since").fetchall()
+            return [Terms(from_micros(since), timedelta(microseconds=span)) for since, span in records]
+
+    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
         query = (
             f"SELECT {_CASE} {_FROM_CASE} WHERE c.state = {int(CaseState.SUBMITTED)} AND c.overdue_since IS NULL "
-            "AND c.opened_at <= ? AND c.idx > ? ORDER BY c.opened_at, c.idx LIMIT ?"
+            "AND c.opened_at BETWEEN ? AND ? AND c.idx > ? ORDER BY c.opened_at, c.idx LIMIT ?"
         )
         with self._snapshot() as connection:
-            records = connection.execute(query, (to_micros(opened_until), after, limit)).fetchall()
+            records = connection.execute(
+                query, (to_micros(opened_from), to_micros(opened_until), after, limit)
+            ).fetchall()
             return list(_with_targets(connection, records))
 
     def erasure(self, case_index: int) -> Row | None:

@@ -35,7 +35,7 @@ from panji.core import case as cases
 from panji.core import merkle
 from panji.core.entry import Entry
 from panji.core.vocabulary import CaseState, Category, Kind, Outcome, Role, SubCategory, TargetState
-from panji_server.storage.base import COLUMNS, CaseFilter, CosignatureRow, Fetched, Head
+from panji_server.storage.base import COLUMNS, CaseFilter, CosignatureRow, Fetched, Head, Terms
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ BACKENDS: dict[str, Callable[[Path], Storage]] = {
 
 EVERYTHING = CaseFilter(MINISTRY, Role.AUTHORITY)
 END = 2**62
+
+LONG_AGO = LATER - timedelta(days=1_000)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -447,17 +449,26 @@ def test_flags_that_nobody_has_answered_are_overdue_oldest_first(storage: Storag
     items = [admitted(a_statement(a_flag(), id=an_id(n + 1)), at) for n, at in enumerate(times)]
     put(storage, *items)
     put(storage, reply(items[1], an_acknowledgement(), 50))
-    assert [index for index, _ in storage.overdue(times[2], -1, 10)] == [0, 2]
-    assert [case.id for _, case in storage.overdue(times[2], -1, 1)] == [an_id(1)]
-    assert [index for index, _ in storage.overdue(times[2], 0, 10)] == [2]
-    assert storage.overdue(LATER - timedelta(microseconds=1), -1, 10) == []
+    assert [index for index, _ in storage.overdue(LONG_AGO, times[2], -1, 10)] == [0, 2]
+    assert [case.id for _, case in storage.overdue(LONG_AGO, times[2], -1, 1)] == [an_id(1)]
+    assert [index for index, _ in storage.overdue(LONG_AGO, times[2], 0, 10)] == [2]
+    assert storage.overdue(LONG_AGO, LATER - timedelta(microseconds=1), -1, 10) == []
+    assert [index for index, _ in storage.overdue(times[2], times[3], -1, 10)] == [2, 3]
+
+
+def test_the_terms_that_held_are_kept_oldest_first(storage: Storage) -> None:
+    assert storage.terms() == []
+    kept = [Terms(LATER, timedelta(hours=24)), Terms(LATER + timedelta(days=1), timedelta(hours=1))]
+    for terms in kept:
+        storage.keep_terms(terms)
+    assert storage.terms() == kept
 
 
 def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
     flag, other = flags(2)
     put(storage, flag, other)
     put(storage, missed(flag))
-    assert [index for index, _ in storage.overdue(LATER, -1, 10)] == [1]
+    assert [index for index, _ in storage.overdue(LONG_AGO, LATER, -1, 10)] == [1]
     found = storage.case(an_id(1))
     assert found is not None
     assert found[1].overdue_since == a_deadline_missed().due_at
