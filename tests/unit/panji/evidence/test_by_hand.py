@@ -179,8 +179,8 @@ def with_lines_that_no_loop_reads(folder: Path) -> None:
     """The shell's ``read`` fails at a last line without its line feed, so a loop would leave it out."""
     edit_payload(folder)
     for name in ("parts", "signers"):
-        text = (folder / DECISION / name).read_text("utf-8")
-        (folder / DECISION / name).write_text(text.rstrip("\n"), "utf-8")
+        lines = (folder / DECISION / name).read_text("utf-8").splitlines(keepends=True)
+        (folder / DECISION / name).write_text("".join(reversed(lines)).rstrip("\n"), "utf-8")
 
 
 def with_a_payload_of_no_envelope(folder: Path) -> None:
