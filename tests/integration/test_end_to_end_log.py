@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -34,7 +36,6 @@ from panji_server.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from panji.core.checkpoint import Checkpoint
     from panji.core.note import NoteVerifier
@@ -165,6 +166,20 @@ def by_another(location: str, log: NoteVerifier) -> int:
             backend.session.close()
 
 
+def by_the_page(url: str, log: NoteVerifier) -> int:
+    """Runs the example of the documentation; returns the size that it verified, or raises."""
+    page = Path(__file__).resolve().parents[2] / "docs/log.md"
+    found = re.search(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert found
+    example = found[1].replace("https://log.exchange.example", url).replace("exchange.example/log+…", str(log))
+    assert url in example
+    assert str(log) in example
+    names: dict[str, Any] = {}
+    exec(example, names)  # noqa: S102 - our own page
+    names["reader"].backend.session.close()
+    return int(names["checkpoint"].size)
+
+
 def served(files: dict[str, bytes]) -> Site:
     return Site({f"/{path}": (200, {}, data) for path, data in files.items()})
 
@@ -202,6 +217,19 @@ def test_both_verifiers_reject_one_flipped_byte(
             by_another(site.url, log)
         with pytest.raises(VerificationError):
             audit(reader, log)
+
+
+def test_the_example_of_the_documentation_proves_every_entry(
+    files: dict[str, bytes], url: str, log: NoteVerifier, head: Checkpoint
+) -> None:
+    assert by_the_page(url, log) == head.size
+    bundle, hashes = bytearray(files[BUNDLE.path]), bytearray(files["tile/0/000"])
+    size = int.from_bytes(bundle[:2])
+    bundle[30] ^= 1  # within the first entry
+    hashes[:32] = leaf_hash(bytes(bundle[2 : 2 + size]))  # the tile above it, and so the root, stay
+    lies = {BUNDLE.path: bytes(bundle), "tile/0/000": bytes(hashes)}
+    with serving_site(served(files | lies)) as site, pytest.raises(InclusionProofInvalid):
+        by_the_page(site.url, log)
 
 
 # The program, as an auditor would run it who has the key and nothing else.

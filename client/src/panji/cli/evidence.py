@@ -43,7 +43,7 @@ def export(
     *,
     case: Annotated[str, typer.Argument(help="Id of the case.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help=f"Where to. \\[CASE{SUFFIX} in the current folder]")
+        Path | None, typer.Option("--out", metavar="FILE", help=f"Where to. [CASE{SUFFIX} in the current folder]")
     ] = None,
     without_content: Annotated[
         bool, typer.Option("--without-content", help="Leave out what the sides said; its proof stays.")
@@ -60,7 +60,9 @@ def export(
     _write(path, data)
     record = {"type": "export", "case_id": evidence.content.case.id, "file": path, "bytes": len(data)}
     record |= {"with_content": not without_content, "statements": len(evidence.signers)}
-    Output(as_json=json).record(record, f"{path}: {len(evidence.signers)} statements, {len(data)} bytes")
+    Output(as_json=json).record(
+        record, f"{path}: {verdict.count(len(evidence.signers), 'statement')}, {len(data)} bytes"
+    )
 
 
 def verify_file(

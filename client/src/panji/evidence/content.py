@@ -21,6 +21,7 @@ from panji.core import envelope as dsse
 from panji.core import form
 from panji.core.case import Case, TargetStatus
 from panji.core.checkpoint import Checkpoint
+from panji.core.cosignature import time_of
 from panji.core.keys import PublicKey
 from panji.core.note import NoteVerifier, decode_base64
 from panji.core.note import parse as parse_note
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
-RENDERER = 1
+RENDERER = 2
 """Version of the texts for people. A bundle whose texts another version wrote is verified without comparing them."""
 PAYLOAD_TYPE = "application/vnd.panji.evidence.v1+json"
 """DSSE payload type of the exporter's signature over the manifest."""
@@ -148,6 +149,15 @@ class Content:
     def head(self) -> Checkpoint:
         """The head, unverified."""
         return Checkpoint.parse(parse_note(self.checkpoint).text)
+
+    @property
+    def cosigned(self) -> list[tuple[str, datetime]]:
+        """Who cosigned the head, and when: claims, for a reader with the witnesses' keys to check."""
+        found = []
+        for one in parse_note(self.checkpoint).signatures:
+            with suppress(SignatureError):  # the log's own, and what is no cosignature
+                found.append((one.name, time_of(one.signature)))
+        return found
 
     @property
     def folders(self) -> list[tuple[str, Item]]:

@@ -17,7 +17,7 @@ from panji.core.display import safe
 from panji.core.statements import Flag
 from panji.core.vocabulary import Kind
 from panji.evidence import labels
-from panji.evidence.texts import Language, word
+from panji.evidence.texts import Language, shown_time, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ _STYLE = """\
 body{font:11pt/1.4 serif;color:#000;background:#fff;max-width:60em;margin:2em auto;padding:0 1em}
 h1{font-size:1.6em}h2{font-size:1.2em;border-bottom:1px solid #000;margin-top:1.8em}h3{font-size:1em}
 table{border-collapse:collapse;width:100%;margin:.5em 0}th,td{border:1px solid #888;padding:.2em .5em;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}th{background:#eee;font-weight:600}.rows th{width:14em}
+vertical-align:top;overflow-wrap:break-word}th{background:#eee;font-weight:600}.rows th{width:14em}
 .text{white-space:pre-wrap}code{font:.85em monospace;overflow-wrap:anywhere}.notice{border:2px solid #000;padding:.5em}
 @page{size:A4;margin:20mm 15mm}@media print{body{margin:0;max-width:none;padding:0}thead{display:table-header-group}
 tr,h2,h3{break-inside:avoid}h2,h3{break-after:avoid}}"""
@@ -73,9 +73,24 @@ class _Page:
         yield from self._log()
         yield from self._keys()
         yield f"<h2>{self._word('not_proven')}</h2><ul>"
-        for gap in ("not_complete", "not_the_clock", "not_true"):
+        more = self._undelivered()
+        for gap in (
+            "not_complete",
+            "not_the_clock",
+            "not_true",
+            "not_one_log",
+            "not_the_owners",
+            "not_the_exporter",
+            *more,
+        ):
             yield f"<li>{self._word(gap)}</li>"
         yield "</ul></body></html>"
+
+    def _undelivered(self) -> Iterator[str]:
+        mine = self._content.case.platform
+        answered = any(one.envelope and one.told.sender == mine for one in self._content.statements)
+        if self._content.silence is not None and not answered:
+            yield "not_the_delivery"
 
     def _notices(self) -> Iterator[str]:
         if self._content.case.test:
@@ -89,13 +104,13 @@ class _Page:
         case = self._content.case
         yield f"<h2>{self._word('case')}</h2>"
         names = ("authority", "platform", "instrument", "category", "sub_category", "urgency", "state")
-        rows = [(labels.field(name, self._at), self._value(getattr(case, name))) for name in names]
-        exported = f"{_time(self._content.exported_at)}, {self._word('by', self._content.exported_by)}"
+        rows = [(self._field(name), self._value(getattr(case, name))) for name in names]
+        exported = f"{shown_time(self._content.exported_at)}, {self._word('by', self._content.exported_by)}"
         yield from _rows([*rows, (self._word("exported"), exported)])
         yield f"<h3>{self._word('targets')}</h3>"
         first = self._content.statements[0].statement
         named = first.body.targets if first is not None and isinstance(first.body, Flag) else ()
-        columns = [self._word("number"), *(labels.field(name, self._at) for name in ("target", "state", "outcome"))]
+        columns = [self._word("number"), *map(self._field, ("target", "state", "outcome"))]
         body = [
             (
                 str(position),
@@ -117,27 +132,27 @@ class _Page:
             return
         item, missed = found
         yield f"<h2>{self._word('silence')}</h2>"
-        stated = _time(item.opening.entry.received_at)
-        said = self._word("silence_text", due=_time(missed.due_at), stated=stated, index=item.receipt.index)
+        stated = shown_time(item.opening.entry.received_at)
+        said = self._word("silence_text", due=shown_time(missed.due_at), stated=stated, index=item.receipt.index)
         yield f"<p>{said}</p>"
         if missed.delivered_at is not None:
-            at = _time(missed.delivered_at)
+            at = shown_time(missed.delivered_at)
             yield f"<p>{self._word('silence_delivered', to=missed.delivered_to, at=at)}</p>"
         else:
             yield f"<p>{self._word('silence_undelivered')}</p>"
         if missed.last_seen_at is not None:
-            yield f"<p>{self._word('silence_seen', at=_time(missed.last_seen_at))}</p>"
+            yield f"<p>{self._word('silence_seen', at=shown_time(missed.last_seen_at))}</p>"
         else:
             yield f"<p>{self._word('silence_unseen')}</p>"
 
     def _statement(self, number: int, item: Item) -> Iterator[str]:
         opening, told = item.opening, item.told
-        yield f"<h3>{number}. {labels.member(Kind(opening.entry.kind), self._at)}</h3>"
+        yield f"<h3>{number}. {self._value(Kind(opening.entry.kind))}</h3>"
         rows = [
-            (self._word("received_at"), _time(opening.entry.received_at)),
+            (self._word("received_at"), shown_time(opening.entry.received_at)),
             (self._word("from"), _text(told.sender)),
             (self._word("to"), _text(opening.recipient)),
-            (self._word("issued_at"), _time(told.issued_at) if told.issued_at else ""),
+            (self._word("issued_at"), shown_time(told.issued_at) if told.issued_at else ""),
             (self._word("entry"), str(item.receipt.index)),
             (self._word("sequence"), str(opening.sequence)),
             (self._word("digest"), _code(opening.digest.hex())),
@@ -155,8 +170,15 @@ class _Page:
 
     def _fields(self, body: Any) -> Iterator[tuple[str, str]]:
         """Every field of a message that says anything, by its name."""
-        for one in dataclasses.fields(body):
-            yield labels.field(one.name, self._at), self._value(getattr(body, one.name))
+        names = [one.name for one in dataclasses.fields(body)]
+        if "sub_category" in names:  # it says more of the category, wherever the message has it
+            names.remove("sub_category")
+            names.insert(names.index("category") + 1, "sub_category")
+        for one in names:
+            yield self._field(one), self._value(getattr(body, one))
+
+    def _field(self, name: str) -> str:
+        return escape(labels.field(name, self._at))
 
     def _value(self, value: Any) -> str:  # noqa: PLR0911 - a table
         """A value as HTML; nothing where there is none."""
@@ -166,7 +188,7 @@ class _Page:
             case bool():
                 return self._word("yes") if value else ""
             case datetime():
-                return _time(value)
+                return shown_time(value)
             case bytes():
                 return _code(value.hex()) if value else ""
             case tuple():
@@ -195,8 +217,13 @@ class _Page:
                 (self._word("log_key"), _code(log.public_key.keyid)),
                 (self._word("size"), str(head.size)),
                 (self._word("root"), _code(head.root.hex())),
+                (self._word("cosigned"), "<br>".join(self._cosigned())),
             ]
         )
+
+    def _cosigned(self) -> Iterator[str]:
+        for who, at in self._content.cosigned:
+            yield self._word("cosigned_by", who=who, at=shown_time(at))
 
     def _keys(self) -> Iterator[str]:
         """Every key whose signature stands in the bundle, as each record of the directory has it."""
@@ -210,8 +237,8 @@ class _Page:
             for one in directory.organisations.values():
                 for key in one.keys:
                     if key.key.keyid in self._content.keys:
-                        until = _time(key.valid_until) if key.valid_until else ""
-                        period = f"{_time(key.valid_from)}, {until}"
+                        until = shown_time(key.valid_until) if key.valid_until else self._word("no_end")
+                        period = f"{shown_time(key.valid_from)}, {until}"
                         place = str(record.receipt.index)
                         rows.append((_code(key.key.keyid), _text(one.id), key.key.algorithm.value, period, place))
         yield from _table(columns, rows)
@@ -234,16 +261,12 @@ def _code(text: str) -> str:
     return f"<code>{text}</code>"
 
 
-def _time(instant: datetime) -> str:
-    return instant.isoformat(sep=" ", timespec="microseconds").replace("+00:00", " UTC")
-
-
 def _rows(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """A table with a name on the left of every value; those without a value are left out."""
+    """A table with a name on the left of every value, both as HTML; those without a value are left out."""
     yield '<table class="rows">'
     for name, value in rows:
         if value:
-            yield f"<tr><th>{escape(name)}</th><td>{value}</td></tr>"
+            yield f"<tr><th>{name}</th><td>{value}</td></tr>"
     yield "</table>"
 
 

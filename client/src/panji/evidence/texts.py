@@ -6,8 +6,11 @@ import textwrap
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from panji.core.display import safe
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
 
 class Language(StrEnum):
@@ -24,8 +27,8 @@ class Language(StrEnum):
 
 WORDS: Mapping[str, tuple[str, str]] = {
     "title": ("Summary of evidence", "Ringkasan bukti"),
-    "case": ("Case", "Perkara"),
-    "drill": ("A drill: no real case.", "Latihan: bukan perkara sesungguhnya."),
+    "case": ("Case", "Kasus"),
+    "drill": ("A drill: no real case.", "Latihan: bukan kasus sesungguhnya."),
     "exported": ("Exported", "Diekspor"),
     "by": ("by {0}", "oleh {0}"),
     "what_it_is": (
@@ -55,7 +58,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
             "the operator, who signed and logged the erasure."
         ),
         (
-            "Isi perkara ini telah dihapus menurut hukum. Pernyataan mana yang menjadi entri log tersebut adalah "
+            "Isi kasus ini telah dihapus menurut hukum. Pernyataan mana yang menjadi entri log tersebut adalah "
             "keterangan operator, yang menandatangani dan mencatat penghapusan itu dalam log."
         ),
     ),
@@ -132,7 +135,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "not_complete": (
         "That nothing else was said in the case: a statement may have been left out of the file, or have come later.",
         (
-            "Bahwa tidak ada hal lain yang dinyatakan dalam perkara: suatu pernyataan mungkin tidak disertakan dalam "
+            "Bahwa tidak ada hal lain yang dinyatakan dalam kasus: suatu pernyataan mungkin tidak disertakan dalam "
             "berkas, atau datang kemudian."
         ),
     ),
@@ -144,6 +147,43 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "That what the parties say is true, or lawful.",
         "Bahwa keterangan para pihak benar atau sah menurut hukum.",
     ),
+    "not_one_log": (
+        (
+            "That the log shows everyone the same. Only a reader who knows witnesses, and checks that they cosigned "
+            "the head, can tell."
+        ),
+        (
+            "Bahwa log memperlihatkan hal yang sama kepada semua orang. Hanya pembaca yang mengenal para saksi, dan "
+            "memeriksa bahwa mereka turut menandatangani kepala log, yang dapat memastikannya."
+        ),
+    ),
+    "not_the_owners": (
+        (
+            "Whose the keys are, beyond the operator's word. A reader with a directory of their own compares it with "
+            "the keys above."
+        ),
+        (
+            "Milik siapa kunci-kunci itu, selain menurut keterangan operator. Pembaca yang memiliki direktori sendiri "
+            "dapat membandingkannya dengan kunci di atas."
+        ),
+    ),
+    "not_the_exporter": (
+        "Who exported it: “panji evidence verify” checks the exporter's signature, which is no part of this page.",
+        (
+            "Siapa yang mengekspornya: “panji evidence verify” memeriksa tanda tangan pengekspor, yang tidak ada pada "
+            "halaman ini."
+        ),
+    ),
+    "not_the_delivery": (
+        "That the platform had the flag, beyond the exchange's word.",
+        "Bahwa platform menerima laporan, selain menurut keterangan sistem pertukaran.",
+    ),
+    "cosigned": (
+        "Cosigned, by their own clocks, as the head says",
+        "Turut ditandatangani, menurut keterangan kepala log",
+    ),
+    "cosigned_by": ("{who} at {at}", "{who} pada {at}"),
+    "no_end": ("no end", "tanpa batas"),
     "yes": ("yes", "ya"),
 }
 """English, Indonesian. Braces are filled in."""
@@ -162,6 +202,9 @@ It takes a shell (sh) with the usual tools, and OpenSSL 3. Unpack the file into 
 there, and enter the indented lines. After the first of them a check that fails ends the shell with
 an error. Nothing here needs a network, Panji, or the exchange.
 
+Whoever forges a file edits this text as well. Take the indented lines from the documentation of
+Panji (docs/evidence.md), which has the same for every file, or compare them with it.
+
 {start}
 
 1. The file is whole. This finds damage, not forgery: whoever forges a file writes new sums.
@@ -176,28 +219,33 @@ operator has published elsewhere, or that another participant gives you.
 In this file it is {fingerprint}.
 
 3. The head of the log. The note begins with the text that is signed: the log's origin, its size and
-the root of its Merkle tree. The signature stands in the line with the log's name. The last command
-says "Signature Verified Successfully".
+the root of its Merkle tree. The signature stands in the line with the log's name. The last commands
+say "Signature Verified Successfully", and show the text.
 
-{head}
+{head}{cosigned}
 
 4. Each entry of the log is that of its statement. An entry has four lines: its version, the kind of
 the statement, the time of receipt, and a commitment. The commitment is the HMAC-SHA256, keyed with
 the salt, of the file "opening". The second line of that is the SHA-256 of the envelope; the
-recipient and the statement's number in the recipient's feed follow.
+recipient and the statement's number in the recipient's feed follow. Only an entry whose content was
+erased has no salt, and then no envelope. The kind must be that in the folder's name.
 
 {openings}
 
 5. Each entry is in the log (RFC 6962, section 2.1.1). SHA-256 of a zero byte and the entry gives the
 leaf. The file "path" names the sibling on every level and its side; SHA-256 of a byte of value one
-and of both gives the parent. The last parent is the root of step 3.
+and of both gives the parent. The last parent is the root of step 3. The sides follow from the
+entry's place in the log (the line "index" of the file "proof.tlog-proof") and the log's size (RFC
+9162, section 2.1.3.2), so the place is proven. It must rise from folder to folder. Every statement is
+listed with its place, its time of receipt, its recipient and its number.
 
 {paths}
 
 6. Each statement is signed. The file "parts" says at which byte of the envelope the payload and the
 signatures stand. What is signed is the DSSE encoding: a header, then the payload. The file "signers"
-says which key made which signature. Of a statement without a file "envelope" the content was left
-out or erased, and its signature cannot be checked from this file.
+says which key made which signature. Both must name the same ones, and at least one. Of a statement
+without a file "envelope" the content was left out or erased: nothing is known of what it says and
+who signed it, and no file may claim to show it.
 
 {signatures}
 
@@ -207,17 +255,27 @@ out or erased, and its signature cannot be checked from this file.
 UTF-8, which any viewer shows; "protoc --decode_raw < payload" lists all fields. A reply names in
 in_reply_to the SHA-256 of the envelope that it answers.
 
-Proven by this: the log has these entries, in this order, and states these times of receipt; the
+Proven by this: the log has the listed entries, in this order, and states these times of receipt; the
 entries are those of these statements; the owners of the keys signed them. Not proven: that nothing
-else was said, that the exchange's clock was right, that what is said is true.
+else was said; that the exchange's clock was right; that what is said is true; that the log shows
+everyone the same; whose the keys are, beyond the operator's word in the directory; and, of a
+statement that a deadline was missed, that the platform had the flag, beyond the exchange's word.
+
+Not checked by these steps, but by "panji evidence verify": the pages summary.*.html and the file
+manifest.json, with the state of the case; the files envelope.json; that the head only appends to
+those of the receipts (growth, receipt.tlog-proof); who exported this file (exporter.json); how many
+keys an organisation must sign with; that the operator's own key signed the directory; cosignatures.
 """,
     Language.ID: """\
-Cara memeriksa bukti ini secara mandiri: perkara {case}
+Cara memeriksa bukti ini secara mandiri: kasus {case}
 
 Diperlukan shell (sh) dengan perkakas yang lazim, dan OpenSSL 3. Ekstrak berkas ke folder kosong,
 masuk ke folder itu, lalu ketikkan baris-baris yang menjorok. Setelah baris pertama, pemeriksaan yang
 gagal menghentikan shell dengan pesan galat. Tidak diperlukan jaringan, Panji, maupun sistem
 pertukaran.
+
+Pemalsu berkas juga akan mengubah teks ini. Ambillah baris-baris yang menjorok dari dokumentasi Panji
+(docs/evidence.md), yang sama untuk setiap berkas, atau cocokkan dengannya.
 
 {start}
 
@@ -233,30 +291,35 @@ operator di tempat lain, atau yang diberikan oleh peserta lain.
 Dalam berkas ini nilainya {fingerprint}.
 
 3. Kepala log. Catatan diawali teks yang ditandatangani: asal log, ukurannya, dan akar pohon
-Merkle-nya. Tanda tangan terdapat pada baris yang memuat nama log. Perintah terakhir menampilkan
-"Signature Verified Successfully".
+Merkle-nya. Tanda tangan terdapat pada baris yang memuat nama log. Perintah-perintah terakhir
+menampilkan "Signature Verified Successfully" dan teks itu.
 
-{head}
+{head}{cosigned}
 
 4. Setiap entri log adalah entri pernyataannya. Entri terdiri atas empat baris: versi, jenis
 pernyataan, waktu penerimaan, dan komitmen. Komitmen adalah HMAC-SHA256, dengan garam (salt) sebagai
 kunci, atas berkas "opening". Baris kedua berkas itu adalah SHA-256 amplop; penerima dan nomor
-pernyataan dalam aliran penerima menyusul.
+pernyataan dalam aliran penerima menyusul. Hanya entri yang isinya telah dihapus tidak memiliki garam,
+dan dengan demikian tidak memiliki amplop. Jenisnya harus sama dengan yang ada pada nama folder.
 
 {openings}
 
 5. Setiap entri ada dalam log (RFC 6962, bagian 2.1.1). SHA-256 atas satu bita nol dan entri
 menghasilkan daun. Berkas "path" menyebutkan saudara pada tiap tingkat beserta sisinya (left = kiri,
 right = kanan); SHA-256 atas satu bita bernilai satu dan keduanya menghasilkan induk. Induk terakhir
-adalah akar pada langkah 3.
+adalah akar pada langkah 3. Sisi-sisi itu ditentukan oleh letak entri dalam log (baris "index" pada
+berkas "proof.tlog-proof") dan ukuran log (RFC 9162, bagian 2.1.3.2), sehingga letaknya terbukti.
+Letak itu harus naik dari folder ke folder. Setiap pernyataan ditampilkan dengan letak, waktu
+penerimaan, penerima, dan nomornya.
 
 {paths}
 
 6. Setiap pernyataan ditandatangani. Berkas "parts" menyebutkan pada bita ke berapa dalam amplop
 muatan dan tanda tangan berada. Yang ditandatangani adalah penyandian DSSE: kepala, lalu muatan.
-Berkas "signers" menyebutkan kunci mana yang membuat tanda tangan mana. Pernyataan tanpa berkas
-"envelope" isinya tidak disertakan atau telah dihapus, dan tanda tangannya tidak dapat diperiksa dari
-berkas ini.
+Berkas "signers" menyebutkan kunci mana yang membuat tanda tangan mana. Keduanya harus menyebutkan
+tanda tangan yang sama, paling sedikit satu. Pernyataan tanpa berkas "envelope" isinya tidak
+disertakan atau telah dihapus: bunyi dan penandatangannya tidak diketahui, dan tidak boleh ada berkas
+yang seolah-olah menampilkannya.
 
 {signatures}
 
@@ -266,23 +329,45 @@ berkas ini.
 yang dapat ditampilkan oleh penampil apa pun; "protoc --decode_raw < payload" menampilkan semua
 bidang. Suatu jawaban menyebutkan dalam in_reply_to nilai SHA-256 amplop yang dijawabnya.
 
-Yang terbukti: log memuat entri-entri ini, dalam urutan ini, dan menyatakan waktu penerimaan ini;
-entri-entri itu adalah entri pernyataan ini; pemilik kunci menandatanganinya. Yang tidak terbukti:
-bahwa tidak ada hal lain yang dinyatakan, bahwa jam sistem pertukaran tepat, bahwa keterangan itu
-benar.
+Yang terbukti: log memuat entri-entri yang ditampilkan, dalam urutan ini, dan menyatakan waktu
+penerimaan ini; entri-entri itu adalah entri pernyataan ini; pemilik kunci menandatanganinya. Yang
+tidak terbukti: bahwa tidak ada hal lain yang dinyatakan; bahwa jam sistem pertukaran tepat; bahwa
+keterangan itu benar; bahwa log memperlihatkan hal yang sama kepada semua orang; milik siapa
+kunci-kunci itu, selain menurut keterangan operator dalam direktori; dan, mengenai pernyataan bahwa
+tenggat terlewati, bahwa platform menerima laporan, selain menurut keterangan sistem pertukaran.
+
+Yang tidak diperiksa oleh langkah-langkah ini, tetapi oleh "panji evidence verify": halaman
+summary.*.html dan berkas manifest.json, beserta status kasus; berkas-berkas envelope.json; bahwa
+kepala log hanya menambah kepala dalam tanda terima (growth, receipt.tlog-proof); siapa yang
+mengekspor berkas ini (exporter.json); berapa kunci yang harus menandatangani bagi suatu organisasi;
+bahwa kunci operator sendiri yang menandatangani direktori; tanda tangan para saksi.
 """,
 }
 _OWNERS = {
     Language.EN: """\
 The directory is a statement of the operator, in the log like all others (steps 4
-to 6). Under each key come the lines of the directory around it: the organisation's id above, the
-time in which it is valid below. Compare that with the time of receipt, the third line of the file
-"entry". If you have a directory that you trust more, look there.""",
+to 6). For every statement come the beginning of its payload, and each key that signed it with the
+organisations and times for which the record before that statement has it. The third text of the
+payload, after the statement's id and the exchange, is the sender: it must be that organisation, and
+the time of receipt must be in the key's time. "nobody" means that the signature proves no sender. If
+you have a directory that you trust more, look there.""",
     Language.ID: """\
 Direktori adalah pernyataan operator, yang tercatat dalam log seperti pernyataan
-lain (langkah 4 sampai 6). Di bawah setiap kunci tampil baris-baris direktori di sekitarnya: pengenal
-organisasi di atas, masa berlaku di bawah. Cocokkan masa itu dengan waktu penerimaan, yaitu baris
-ketiga berkas "entry". Jika Anda memiliki direktori yang lebih tepercaya, gunakan direktori itu.""",
+lain (langkah 4 sampai 6). Untuk setiap pernyataan tampil awal muatannya, dan setiap kunci yang
+menandatanganinya beserta organisasi dan masa berlaku menurut catatan direktori sebelum pernyataan
+itu. Teks ketiga dalam muatan, setelah pengenal pernyataan dan sistem pertukaran, adalah pengirim: ia
+harus sama dengan organisasi tersebut, dan waktu penerimaan harus berada dalam masa berlaku kunci.
+"nobody" berarti tanda tangan itu tidak membuktikan pengirim mana pun. Jika Anda memiliki direktori
+yang lebih tepercaya, gunakan direktori itu.""",
+}
+_COSIGNED = {
+    Language.EN: """\
+The note has cosignatures of witnesses, too, by whom and when it says: {who}.
+They count for whoever has these witnesses' keys: "panji evidence verify --policy".""",
+    Language.ID: """\
+Catatan itu juga memuat tanda tangan para saksi, menurut keterangannya: {who}.
+Tanda tangan itu berlaku bagi siapa pun yang memiliki kunci para saksi: "panji evidence verify
+--policy".""",
 }
 _NO_OWNERS = {
     Language.EN: """\
@@ -296,7 +381,15 @@ kunci tersebut dalam bentuk DER.""",
 }
 
 
-def by_hand(language: Language, commands: Mapping[str, str], *, case: str, origin: str, fingerprint: str) -> str:
+def by_hand(
+    language: Language,
+    commands: Mapping[str, str],
+    *,
+    case: str,
+    origin: str,
+    fingerprint: str,
+    cosigned: Sequence[tuple[str, datetime]],
+) -> str:
     """Give the steps of a check by hand.
 
     Args:
@@ -305,8 +398,16 @@ def by_hand(language: Language, commands: Mapping[str, str], *, case: str, origi
         case: Id of the case.
         origin: Of the log.
         fingerprint: Hex SHA-256 of the log's key.
+        cosigned: Who claims to have cosigned the head, and when.
     """
     shown = {name: textwrap.indent(command, "    ") for name, command in commands.items()}
     owners = f"{_OWNERS[language]}\n\n{shown['owners']}" if "owners" in shown else _NO_OWNERS[language]
-    named = shown | {"owners": owners, "case": case, "origin": origin, "fingerprint": fingerprint}
-    return _BY_HAND[language].format(**named)
+    who = ", ".join(word("cosigned_by", language, who=safe(one), at=shown_time(at)) for one, at in cosigned)
+    witnesses = f"\n\n{_COSIGNED[language].format(who=who)}" if who else ""
+    named = {"owners": owners, "case": case, "origin": origin, "fingerprint": fingerprint, "cosigned": witnesses}
+    return _BY_HAND[language].format(**(shown | named))
+
+
+def shown_time(instant: datetime) -> str:
+    """A time as people read it: to the microsecond, UTC."""
+    return instant.isoformat(sep=" ", timespec="microseconds").replace("+00:00", " UTC")

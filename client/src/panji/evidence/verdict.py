@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from panji.core.display import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from panji.evidence.content import Item
     from panji.evidence.verify import Evidence
 
 _SHOWN = 16  # hex digits of a fingerprint in a line; the record has all
@@ -60,12 +61,10 @@ def proven(evidence: Evidence) -> dict[Proven, str]:
     """Give what is proven, each with its words."""
     content, head = evidence.content, evidence.head
     items = content.statements
-    first, last = (items[place].opening.entry.received_at for place in (0, -1))
     found = {
         Proven.LOGGED: (
             f"the log {content.log.name} (key {content.log.public_key.keyid[:_SHOWN]}…, head of {head.size}) has the"
-            f" {_count(len(items), 'statement')} of case {content.case.id} at entries {items[0].receipt.index} to"
-            f" {items[-1].receipt.index}, received {_time(first)} to {_time(last)}, in this order"
+            f" {count(len(items), 'statement')} of case {content.case.id} {_places(items)}"
         )
     }
     signed = sum(map(bool, evidence.signers))
@@ -79,7 +78,7 @@ def proven(evidence: Evidence) -> dict[Proven, str]:
         verb = "is" if signed == len(items) else "are"
         found[Proven.SIGNED] = f"{each} {verb} signed by the sender, with keys that were valid then {where}"
     if _is_whole(evidence):
-        found[Proven.STATE] = f"the case is {content.case.state.name}"
+        found[Proven.STATE] = f"by these statements the case is {content.case.state.name}"
     if (silence := content.silence) is not None:
         item, missed = silence
         found[Proven.SILENCE] = (
@@ -178,7 +177,16 @@ def _keys(evidence: Evidence) -> str:
     return ", ".join(f"{keyid[:_SHOWN]}…" for keyid in evidence.operators)
 
 
-def _count(number: int, what: str) -> str:
+def _places(items: Sequence[Item]) -> str:
+    first, last = items[0], items[-1]
+    since, until = _time(first.opening.entry.received_at), _time(last.opening.entry.received_at)
+    if first is last:
+        return f"at entry {first.receipt.index}, received {since}"
+    return f"at entries {first.receipt.index} to {last.receipt.index}, received {since} to {until}, in this order"
+
+
+def count(number: int, what: str) -> str:
+    """Give a number of things, in words for one and for many."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.witnesses import WITNESSES, cosigned, policy_text
+from typer.testing import CliRunner
 
+from panji.cli import app
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteVerifier
 from panji.errors import Reason, RefusedError
@@ -177,3 +179,15 @@ def test_what_is_no_file_or_no_key_is_invalid_input(panji: Any, case: str, bundl
 def test_a_case_of_others_is_not_exported(panji: Any) -> None:
     unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert panji.error("evidence", "export", unknown, exit_code=3)["reason"] == "CASE_NOT_FOUND"
+
+
+def test_the_help_is_shown_as_it_is_written() -> None:
+    shown = CliRunner().invoke(app, ["evidence", "export", "--help"]).stdout
+    assert "[CASE.evidence.zip in the current folder]" in " ".join(shown.split())
+    assert "\\" not in shown
+
+
+def test_one_statement_is_counted_as_one(panji: Any, exchange: Any, tmp_path: Path) -> None:
+    exchange.record()
+    case = panji.submit()["id"]
+    assert ": 1 statement, " in panji("evidence", "export", case, "--out", tmp_path / "one").stdout

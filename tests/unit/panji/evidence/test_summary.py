@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from support.evidence import Stage
+from support.evidence import LATER, Stage
 from support.statements import a_correspondence, a_decision, a_full_body, a_target, an_acknowledgement
+from support.witnesses import WITNESSES, cosigned
 
-from panji.core.vocabulary import Kind
+from panji.core.vocabulary import Instrument, Kind, RefusalReason, SubCategory
 from panji.evidence import labels
 from panji.evidence.bundle import unpack
 from panji.evidence.content import read
@@ -153,3 +154,63 @@ def test_the_keys_are_shown_with_the_time_in_which_they_count(stage: Stage) -> N
     text = Reader(page(stage)).text
     assert "2030-01-01 00:00:00.000000 UTC" in text
     assert stage.signers["telegram"][0].public_key.keyid in text
+
+
+@pytest.mark.parametrize("with_content", [True, False])
+@pytest.mark.parametrize("language", Language)
+def test_nothing_is_escaped_twice(silent: Stage, language: Language, with_content: bool) -> None:
+    silent.reply(an_acknowledgement())
+    silent.reply(a_decision())
+    made = page(silent, language, with_content=with_content)
+    assert "&amp;#" not in made
+    assert not re.search(r"&\w+;|&#", Reader(made).text)
+    assert WORDS["issued_at"][language.position] in Reader(made).text
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_page_says_all_that_is_not_proven(decided: Stage, language: Language) -> None:
+    text = Reader(page(decided, language)).text
+    for gap in ("complete", "the_clock", "true", "one_log", "the_owners", "the_exporter"):
+        assert WORDS[f"not_{gap}"][language.position] in text
+    assert WORDS["not_the_delivery"][language.position] not in text
+
+
+def test_the_delivery_is_not_proven_until_the_platform_has_answered(silent: Stage) -> None:
+    gap = WORDS["not_the_delivery"][0]
+    assert gap in Reader(page(silent)).text
+    silent.reply(an_acknowledgement())
+    assert gap not in Reader(page(silent)).text
+    assert gap in Reader(page(silent, with_content=False)).text
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_page_names_the_cosigners_and_their_times(stage: Stage, language: Language) -> None:
+    stage.flag()
+    assert WORDS["cosigned"][language.position] not in page(stage, language)
+    note = cosigned(stage.log.checkpoint(), *WITNESSES.values(), at=LATER)
+    text = Reader(render(read(unpack(stage.bundle(stage.material(checkpoint=note)))), language)).text
+    for witness in WITNESSES.values():
+        assert re.search(rf"{witness.verifier.name} \w+ {LATER:%Y-%m-%d %H:%M:%S}", text)
+
+
+def test_a_key_without_an_end_says_so(decided: Stage) -> None:
+    assert "UTC, no end" in page(decided)
+    assert "UTC, tanpa batas" in page(decided, Language.ID)
+
+
+def test_the_sub_category_follows_the_category(stage: Stage) -> None:
+    stage.flag(sub_category=SubCategory.GAMBLING_PROMOTION)
+    made = page(stage)
+    assert len(re.findall(r"<tr><th>Category</th><td>[^<]*</td></tr>\s*<tr><th>Sub-category</th>", made)) == 2
+
+
+def test_only_fingerprints_are_broken_anywhere_when_printed(decided: Stage) -> None:
+    rules = dict(re.findall(r"([\w,. ]+)\{([^{}]*)\}", page(decided).partition("<style>")[2].replace("\n", "")))
+    assert "overflow-wrap:anywhere" in rules["code"]
+    assert [name for name, rule in rules.items() if "overflow-wrap:anywhere" in rule] == ["code"]
+
+
+def test_the_words_of_the_law_are_used_in_indonesian(decided: Stage) -> None:
+    assert "Diputuskan oleh platform" in page(decided, Language.ID)
+    assert labels.member(RefusalReason.LOCATOR_INVALID, 1) == "Alamat tidak valid"
+    assert labels.member(Instrument.PRESERVATION, 1) == "Penyimpanan bukti elektronik"

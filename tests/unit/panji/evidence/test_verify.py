@@ -46,7 +46,7 @@ from panji.errors import (
 )
 from panji.evidence.assembly import STEPS, SUMMARIES, assemble
 from panji.evidence.bundle import pack, unpack
-from panji.evidence.content import MANIFEST, MAX_KEYS, PAYLOAD_TYPE, SIGNATURE, Content, Item, read, write
+from panji.evidence.content import MANIFEST, MAX_KEYS, PAYLOAD_TYPE, RENDERER, SIGNATURE, Content, Item, read, write
 from panji.evidence.texts import Language
 from panji.evidence.verdict import Proven, Unproven, line, proven, record, unproven
 from panji.evidence.verify import verify
@@ -78,6 +78,18 @@ def test_a_case_is_proven_by_the_file_and_the_logs_key_alone(decided: Stage) -> 
     assert f"in the directory that the operator (key {operator[:16]}…) has on record" in line(evidence)
     assert decided.key.public_key.keyid[:16] in line(evidence)
     assert "\n" not in line(evidence)
+
+
+def test_the_verdict_counts_one_as_one_and_says_whose_state_it_is(decided: Stage) -> None:
+    assert "has the 5 statements of case" in line(verify(decided.bundle(), decided.key))
+    assert "by these statements the case is DECIDED" in line(verify(decided.bundle(), decided.key))
+    alone = Stage()
+    alone.record()
+    alone.flag()
+    said = line(verify(alone.bundle(), alone.key))
+    assert "has the 1 statement of case" in said
+    assert "at entry 1, received" in said
+    assert "in this order" not in said
 
 
 def test_with_a_directory_of_ones_own_the_operators_word_is_not_needed(decided: Stage) -> None:
@@ -222,7 +234,7 @@ def test_an_edited_summary_is_refused(decided: Stage, name: str) -> None:
 
 
 def test_a_summary_by_another_version_is_not_compared_and_the_verdict_says_so(decided: Stage) -> None:
-    content = replace(read(unpack(decided.bundle())), renderer=2, signature=None)
+    content = replace(read(unpack(decided.bundle())), renderer=RENDERER + 1, signature=None)
     texts = dict.fromkeys((*SUMMARIES.values(), *STEPS.values()), b"In other words.\n")
     evidence = verify(pack(assemble(content, texts)), decided.key)
     assert Unproven.TEXTS in unproven(evidence)
