@@ -70,10 +70,12 @@ class Pace:
 
 
 class ContradictionError(Exception):
-    """A witness knows another log than the one we have."""
+    """A witness knows another log than the one we have, or no longer the one that it knew."""
 
-    def __init__(self, message: str, witness_size: int) -> None:
+    def __init__(self, message: str, witness_size: int, *, against_us: bool = True) -> None:
         self.witness_size = witness_size
+        self.against_us = against_us
+        """Whether it speaks against our log; otherwise it speaks against the witness."""
         super().__init__(message)
 
 
@@ -131,7 +133,7 @@ class Feeder:
         self._peers = [_Peer(one) for one in quorum.policy.witnesses if one.url]
 
     def load(self) -> None:
-        """Takes up what was kept before a restart. Call it once, before statements are taken.
+        """Takes up what was kept before a restart, and has the quorum wait. Call it once, before statements are taken.
 
         Raises:
             StorageError: The database failed.
@@ -147,6 +149,7 @@ class Feeder:
             # A restart gives the witnesses no new time: the first statement that they have not seen says since when.
             (first,) = self._storage.rows([witnessed])
             self._quorum.moved(size, self._storage.checkpoints([size])[size], first.received_at)
+        self._quorum.wait()
 
     async def follow(self) -> None:
         """Asks until it is cancelled, or the storage fails."""
@@ -164,6 +167,7 @@ class Feeder:
             except RefusedError:
                 return  # the exchange stops, or has been told that the storage failed
             finally:
+                self._quorum.give_up()
                 tasks = [peer.task for peer in self._peers if peer.task is not None]
                 for task in tasks:
                     task.cancel()
@@ -172,6 +176,7 @@ class Feeder:
     async def _round(self, session: aiohttp.ClientSession) -> None:
         size, signed = await self._notice()
         if size == 0:
+            self._quorum.asked()  # nothing was signed that could contradict what they have seen
             return
         now = asyncio.get_running_loop().time()
         asked: set[asyncio.Task[None]] = set()
@@ -179,12 +184,13 @@ class Feeder:
             if peer.is_due(size, now, self._pace.refresh.total_seconds()):
                 peer.task = asyncio.create_task(self._ask(session, peer, size, signed))
                 asked.add(peer.task)
-        while asked and self._quorum.size < size:
+        while asked and (self._quorum.is_waiting or self._quorum.size < size):
             # All were asked about one head, so all are waited for: witnesses out of step would never make a quorum.
             _, asked = await asyncio.wait(
                 asked, timeout=self._pace.interval.total_seconds(), return_when=asyncio.FIRST_COMPLETED
             )
             await self._notice()
+        self._quorum.asked()
 
     async def _notice(self) -> tuple[int, str]:
         size, signed = await self._head()
@@ -205,6 +211,8 @@ class Feeder:
                 self._report(
                     "witness.contradicted", witness=peer.name, error=problem, size=size, witness_size=found.witness_size
                 )
+            if found.against_us:
+                self._quorum.contradicted(peer.witness.verifier)
         except WitnessError as error:
             self._failed(peer, str(error))
         except RefusedError:
@@ -275,7 +283,8 @@ class Feeder:
             raise WitnessError("has been asked about a newer head meanwhile")
         if named < peer.known:
             known, peer.known = peer.known, named
-            raise ContradictionError(f"has cosigned {known} entries before, and now says fewer", named)
+            problem = f"has cosigned {known} entries before, and now says fewer"
+            raise ContradictionError(problem, named, against_us=False)
         return named
 
     def _cosignature(self, answer: Answer, witness: Witness, signed: str) -> Cosignature:
