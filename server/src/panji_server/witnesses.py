@@ -39,8 +39,12 @@ CLOCKS = timedelta(minutes=5)
 """How far a witness's clock may be from ours: a cosignature from further away does its readers no good."""
 _ATTEMPTS = 3
 """How often a witness may name another size before the round goes on without it."""
-_LONGEST_PAUSE = 32
-"""Intervals that a witness is left alone for at most."""
+LONGEST_PAUSE = 60.0
+"""Seconds that a witness is left alone for at most where enough others cosign."""
+LONGEST_PAUSE_IN_NEED = 10.0
+"""The same where they do not: one that comes back must not keep the exchange waiting."""
+_MOST_DOUBLINGS = 32
+"""Of a pause; by then it is longer than any that counts."""
 
 
 class Reading(Protocol):
@@ -92,14 +96,17 @@ class _Peer:
         self.cosigned_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.failures = 0
-        self.not_before = 0.0
+        self.left_at = 0.0
+        self.pause = 0.0
+        """Seconds that it is left alone for from then on, unless it is needed sooner."""
         self.problem: str | None = ""
         """What was last reported of it: a failure, None for a success, nothing yet."""
 
-    def is_due(self, size: int, now: float, refresh: float) -> bool:
+    def is_due(self, size: int, now: float, *, refresh: float, longest_pause: float) -> bool:
         """Whether it is to be asked about the head of a size."""
         busy = self.task is not None and not self.task.done()
-        return not busy and now >= self.not_before and (self.cosigned != size or now - self.cosigned_at >= refresh)
+        left_alone = now - self.left_at < min(self.pause, longest_pause)
+        return not busy and not left_alone and (self.cosigned != size or now - self.cosigned_at >= refresh)
 
 
 class Feeder:
@@ -130,6 +137,8 @@ class Feeder:
         self._write = write
         self._pace = pace
         self._report = report
+        self._in_need = False
+        """Whether the last round ended without a quorum."""
         self._peers = [_Peer(one) for one in quorum.policy.witnesses if one.url]
 
     def load(self) -> None:
@@ -179,9 +188,10 @@ class Feeder:
             self._quorum.asked()  # nothing was signed that could contradict what they have seen
             return
         now = asyncio.get_running_loop().time()
+        longest = LONGEST_PAUSE_IN_NEED if self._in_need or self._quorum.is_overdue else LONGEST_PAUSE
         asked: set[asyncio.Task[None]] = set()
         for peer in self._peers:
-            if peer.is_due(size, now, self._pace.refresh.total_seconds()):
+            if peer.is_due(size, now, refresh=self._pace.refresh.total_seconds(), longest_pause=longest):
                 peer.task = asyncio.create_task(self._ask(session, peer, size, signed))
                 asked.add(peer.task)
         while asked and (self._quorum.is_waiting or self._quorum.size < size):
@@ -190,6 +200,7 @@ class Feeder:
                 asked, timeout=self._pace.interval.total_seconds(), return_when=asyncio.FIRST_COMPLETED
             )
             await self._notice()
+        self._in_need = self._quorum.size < size
         self._quorum.asked()
 
     async def _notice(self) -> tuple[int, str]:
@@ -230,7 +241,7 @@ class Feeder:
     def _succeeded(self, peer: _Peer, size: int) -> None:
         peer.cosigned, peer.cosigned_at = size, asyncio.get_running_loop().time()
         peer.known = max(peer.known, size)
-        peer.failures = 0
+        peer.failures, peer.pause = 0, 0.0
         if peer.problem is not None:
             peer.problem = None
             self._report("witness.cosigned", witness=peer.name, size=size)
@@ -241,9 +252,9 @@ class Feeder:
 
     def _is_news(self, peer: _Peer, problem: str) -> bool:
         """Leaves a witness alone for a while; returns whether its problem is another one than before."""
-        pause = self._pace.interval.total_seconds() * min(2**peer.failures, _LONGEST_PAUSE)
-        peer.failures = min(peer.failures + 1, 16)
-        peer.not_before = asyncio.get_running_loop().time() + pause
+        peer.pause = self._pace.interval.total_seconds() * 2**peer.failures
+        peer.failures = min(peer.failures + 1, _MOST_DOUBLINGS)
+        peer.left_at = asyncio.get_running_loop().time()
         before, peer.problem = peer.problem, problem
         return before != problem
 

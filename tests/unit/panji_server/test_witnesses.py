@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from support.http_witness import HttpWitness, for_ever, http_witness
@@ -20,7 +21,7 @@ from panji.core.tlog_policy import open_witnessed, parse_policy
 from panji.errors import ConfigError, PanjiError, Reason, RefusedError
 from panji_server.quorum import Quorum
 from panji_server.witness_call import WitnessError
-from panji_server.witnesses import Feeder, Pace, read_policy
+from panji_server.witnesses import LONGEST_PAUSE, LONGEST_PAUSE_IN_NEED, Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -258,6 +259,26 @@ async def test_a_witness_that_refuses_is_reported_once_and_does_not_hold_up_the_
         assert room.problems() == [("witness.failed", "alder.example/w1", f"answered {status}")]
         room.witnesses["alder"].says = None
         await room.told("witness.cosigned", witness="alder.example/w1")
+
+
+@pytest.mark.parametrize(("needed", "longest"), [(True, LONGEST_PAUSE_IN_NEED), (False, LONGEST_PAUSE)])
+async def test_a_witness_that_was_away_for_long_is_asked_again_soon_after_it_comes_back(
+    needed: bool, longest: float
+) -> None:
+    """Seconds, whatever the interval, and fewer of them while the quorum is not met without it."""
+    async with a_room(ALL, log=3) as room, aiohttp.ClientSession() as session:
+        await room.witnessed(3)
+        storage = copy_of(MemoryStorage() if needed else room.storage, 3)
+        again = Room(storage, room.witnesses, ALL if needed else TWO, PACE)
+        again.feeder.load()
+        asked, now = len(room.witnesses["alder"].asked), asyncio.get_running_loop().time()
+        (peer,) = (one for one in again.feeder._peers if one.name == "alder.example/w1")
+        peer.pause, peer.left_at = 3600.0, now - longest + PATIENCE / 2
+        await again.feeder._round(session)
+        assert len(room.witnesses["alder"].asked) == asked
+        peer.left_at = now - longest
+        await again.feeder._round(session)
+        await again.told("witness.cosigned", witness="alder.example/w1")
 
 
 async def test_a_witness_that_hangs_holds_up_neither_the_others_nor_the_end() -> None:
