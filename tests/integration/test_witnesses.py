@@ -184,6 +184,8 @@ def test_a_log_that_was_set_back_takes_nothing_new_and_says_nothing_itself(world
     assert again.reason is Reason.WITNESSES_OVERDUE
     seen = exchange["telegram"].call("GetCheckpoint").checkpoint
     assert open_checkpoint(seen, world.log).size == honest - 5
+    # Nothing was committed, and yet a still older copy would be noticed without a witness from now on.
+    assert (world.made.config.parent / "exchange.db-head").read_text() == seen
     assert exchange.terminate() == 0
 
     directory = world.made.config.parent / "directory.toml"
