@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.aics import AicsWitness, python
-from support.exchange import PATIENCE, Running, World, serving
+from support.exchange import METHOD_OF, PATIENCE, Running, World, refused, serving
 from support.statements import a_flag
 
 from panji.client import Client
@@ -78,7 +78,9 @@ def world(tmp_path: Path, witness: AicsWitness) -> World:
 def exchange(world: World) -> Iterator[Running]:
     running = Running(world)
     try:
-        yield running.start()
+        running.start()
+        running.wait_for("witness.cosigned")  # before, nothing is taken
+        yield running
     finally:
         running.close()
 
@@ -126,27 +128,80 @@ def test_a_restart_goes_on_where_the_witness_is(exchange: Running) -> None:
     size = submit(exchange, 3)
     before = cosigned(exchange, size)
     exchange.kill()
+    since = len(exchange.audit())
     exchange.restart()
+    exchange.wait_for("witness.cosigned", since=since)
     assert cosigned(exchange, size).startswith(before.partition("\n\n")[0])
     cosigned(exchange, submit(exchange, 1))
     assert not [one for one in exchange.audit() if one["event"] in {"witness.failed", "witness.contradicted"}]
 
 
-def test_a_log_that_was_set_back_and_grown_differently_is_refused_by_the_witness_and_told(
-    world: World, exchange: Running, witness: AicsWitness
-) -> None:
-    """A restored backup, and what the exchange remembers beside it moved away: that it cannot see by itself."""
-    database = world.made.config.parent / "exchange.db"
-    submit(exchange, 2)
+def test_a_directory_that_changed_meanwhile_is_put_on_record_once_the_witness_has_cosigned(exchange: Running) -> None:
+    size = submit(exchange, 2)
+    cosigned(exchange, size)
+    assert exchange.terminate() == 0
+    directory = exchange.world.made.config.parent / "directory.toml"
+    directory.write_text(directory.read_text() + "\n# another version\n")
+    since = len(exchange.audit())
+    exchange.restart()
+    events = [one["event"] for one in exchange.audit()[since:]]
+    assert events.index("witness.cosigned") < events.index("exchange.started")
+    cosigned(exchange, size + 1)
+
+
+def set_back(exchange: Running) -> tuple[int, str]:
+    """Stops it, with an older copy of its database in place, and no remembered head: that it cannot see by itself.
+
+    Returns the size that the log has had, and its cosigned head.
+    """
+    database = exchange.world.made.config.parent / "exchange.db"
+    cosigned(exchange, submit(exchange, 2))
     assert exchange.terminate() == 0
     shutil.copy(database, database.with_suffix(".backup"))
+    since = len(exchange.audit())
     exchange.restart()
+    exchange.wait_for("witness.cosigned", since=since)
     honest = submit(exchange, 5)
     note = cosigned(exchange, honest)
     assert exchange.terminate() == 0
-
     shutil.copy(database.with_suffix(".backup"), database)
     database.with_name("exchange.db-head").unlink()
+    return honest, note
+
+
+def test_a_log_that_was_set_back_takes_nothing_new_and_says_nothing_itself(world: World, exchange: Running) -> None:
+    """A restored backup on a new machine, say; what it has can be read."""
+    honest, _ = set_back(exchange)
+    since = len(exchange.audit())
+    exchange.restart()
+    letter = world.voices["kominfo"].says(a_flag(), "telegram")
+    first = refused(exchange["kominfo"], METHOD_OF[letter.kind], envelope=letter.envelope)
+    assert first.reason is Reason.WITNESSES_OVERDUE
+    told = exchange.wait_for("witness.contradicted", since=since)
+    assert (told["size"], told["witness_size"]) == (honest - 5, honest)
+    assert exchange.wait_for("witnesses.overdue", since=since)["witnessed_size"] == honest - 5
+    again = refused(exchange["kominfo"], METHOD_OF[letter.kind], envelope=letter.envelope)
+    assert again.reason is Reason.WITNESSES_OVERDUE
+    seen = exchange["telegram"].call("GetCheckpoint").checkpoint
+    assert open_checkpoint(seen, world.log).size == honest - 5
+    # Nothing was committed, and yet a still older copy would be noticed without a witness from now on.
+    assert (world.made.config.parent / "exchange.db-head").read_text() == seen
+    assert exchange.terminate() == 0
+
+    directory = world.made.config.parent / "directory.toml"
+    directory.write_text(directory.read_text() + "\n# another version, which would have to be put on record\n")
+    exchange.spawn()
+    assert exchange.ended() == 74
+    assert "the directory could not be put on record: WITNESSES_OVERDUE" in exchange.stderr.read_text()
+
+
+def test_a_log_that_was_set_back_and_grown_differently_is_refused_by_the_witness_and_told(
+    world: World, exchange: Running, witness: AicsWitness
+) -> None:
+    """By an exchange that does not fail closed."""
+    honest, note = set_back(exchange)
+    config = world.made.config
+    config.write_text(config.read_text().replace("fail_closed = true", "fail_closed = false"))
     since = len(exchange.audit())
     exchange.restart()
     told = exchange.wait_for("witness.contradicted", since=since)
@@ -171,6 +226,7 @@ def test_the_log_is_published_under_its_cosigned_head(world: World) -> None:
     running = Running(world)
     try:
         running.start()
+        running.wait_for("witness.cosigned")
         note = cosigned(running, submit(running, 2))
         address = running.wait_for("exchange.started")["log_http"]
         with urllib.request.urlopen(f"http://{address}/checkpoint", timeout=PATIENCE) as answer:

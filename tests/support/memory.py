@@ -178,6 +178,9 @@ class MemoryStorage(Storage):
     def remembered_head(self) -> str:
         return self.remembered
 
+    def remember(self, checkpoint: str) -> None:
+        self.remembered = checkpoint
+
     def prepare(self, threads: int) -> None:
         pass
 

@@ -227,7 +227,8 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.WITNESSES_OVERDUE: ReasonInfo(
         Code.UNAVAILABLE,
         True,
-        "Too few witnesses have cosigned the log lately, and the exchange takes nothing new until they do.",
+        "Too few witnesses have cosigned the log lately, or since the exchange started, or some have seen another log; "
+        "it takes nothing new until they cosign.",
     ),
     Reason.SHUTTING_DOWN: ReasonInfo(Code.UNAVAILABLE, True, "The exchange is stopping; another may answer."),
     Reason.STORAGE_FAILED: ReasonInfo(

@@ -127,8 +127,8 @@ EVENTS: Mapping[str, Event] = {
     ),
     "witnesses.overdue": Event(
         "error",
-        "The log has gone on for longer than is allowed without enough cosignatures; with fail_closed nothing new is "
-        "taken.",
+        "The log has gone on for longer than is allowed without enough cosignatures, or so many witnesses have seen "
+        "another log that the others are too few; with fail_closed nothing new is taken.",
         ("size", "witnessed_size"),
     ),
     "witnesses.recovered": Event(

@@ -189,9 +189,14 @@ class Exchange:
     async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
         """Puts the exchange's own statements into the log; returns an outcome for each once all are durable.
 
+        Overdue witnesses do not keep it from that, but those do that have seen another log; so this waits until they
+        were asked after a start.
+
         Raises:
-            RefusedError: OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED: nothing is taken now.
+            RefusedError: OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED, WITNESSES_OVERDUE: nothing is taken now.
         """
+        if self._quorum is not None and (objection := await self._quorum.objection()):
+            raise objection
         outcomes = await self._ledger.append(statements)
         for outcome in outcomes:
             if isinstance(outcome, Accepted):

@@ -139,19 +139,23 @@ class Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 20)
-        try:
-            await self._on_record.record(self._directory.text, self._directory.current)
-            await self._deadlines.begin()
-        except RefusedError as refusal:
-            raise StorageError(f"the directory could not be put on record: {refusal}") from refusal
+        startup.remember(self._storage)
+        following: list[asyncio.Task[None]] = []
+        # A new log's first statement is there before witnesses are asked, so that they are asked about something. A
+        # version of the directory that an older log does not have yet gets there after they were.
+        if self._checkpoint is None:
+            await self._put_on_record()
+        if self._feeder is not None:
+            following.append(self._follow(self._feeder.follow()))
+        await self._put_on_record()
+        await self._deadlines.begin()
         await server.start()
         await listener.start()
         self._started(server.port, listener.address)
-        following = [
+        following += [
             self._follow(self._directory.follow()),
             self._follow(self._deadlines.follow()),
             self._follow(self._exchange.presence.follow(self._exchange.keep_presence)),
-            *([] if self._feeder is None else [self._follow(self._feeder.follow())]),
         ]
         await self._stop.wait()
         for task in following:
@@ -166,6 +170,12 @@ class Process:
             await server.stop(_LAST_WORDS_SECONDS)
             raise self._failed[0]
         self._report("exchange.stopped", size=self._storage.current_head().frontier.size)
+
+    async def _put_on_record(self) -> None:
+        try:
+            await self._on_record.record(self._directory.text, self._directory.current)
+        except RefusedError as refusal:
+            raise StorageError(f"the directory could not be put on record: {refusal}") from refusal
 
     def _quorum_of(self, settings: Witnesses) -> Quorum | None:
         if settings.policy is None:

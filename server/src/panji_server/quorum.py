@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from panji.core.cosignature import Cosignature
+    from panji.core.cosignature import Cosignature, WitnessVerifier
     from panji.core.tlog_policy import Policy
     from panji_server.storage.base import CosignatureRow
 
 MAX_HEADS = 64
 """Heads whose cosignatures are gathered at once. Beyond, the oldest is given up: newer ones prove more."""
 _RETRY = timedelta(seconds=5)
+_SOON = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -35,10 +37,13 @@ class _Head:
 class Quorum:
     """Gathers cosignatures, and knows since when the log has gone on without enough of them.
 
+    Witnesses that have seen another log than this one are no longer waited for: where the others cannot make the
+    quorum, it is overdue at once, until one of them cosigns after all.
+
     Args:
         policy: Who must cosign.
         overdue: How long the witnesses may lag behind a log that has moved.
-        fail_closed: Whether nothing new is taken while they are overdue.
+        fail_closed: Whether nothing new is taken while they are overdue, nor before they were asked after a start.
         report: Told of events, by name and fields.
         clock: Gives the time; aware.
     """
@@ -54,6 +59,7 @@ class Quorum:
     ) -> None:
         self.policy = policy
         self._names = {str(one.verifier): one.name for one in policy.witnesses}
+        self._askable = {one.name for one in policy.witnesses if one.url}
         self._allowed = overdue
         self._fail_closed = fail_closed
         self._report = report
@@ -62,6 +68,23 @@ class Quorum:
         self._size = 0
         self._since: datetime | None = None
         self._overdue = False
+        self._against: set[str] = set()
+        """Witnesses, by name in the policy, that have seen another log."""
+        self._fresh: set[str] = set()
+        """Those that have cosigned since the start."""
+        self._waiting = False
+        self._asked = asyncio.Event()
+        self._asked.set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the witnesses have yet to be heard, since nothing new is taken before."""
+        return self._waiting
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the witnesses were overdue at the last look at the clock."""
+        return self._overdue
 
     @property
     def size(self) -> int:
@@ -97,7 +120,7 @@ class Quorum:
             except NoteError:
                 continue
             self._heads.setdefault(row.size, _Head(signed))
-            self.add(row.size, cosignature)
+            self._take(row.size, cosignature)
 
     def moved(self, size: int, signed: str, since: datetime | None = None) -> None:
         """Takes note of the log's newest head.
@@ -119,16 +142,42 @@ class Quorum:
         self.check()
 
     def add(self, size: int, cosignature: Cosignature) -> None:
-        """Takes a verified cosignature of a head."""
-        head = self._heads.get(size)
-        if head is not None:  # or it came too late to matter
-            head.lines[self._names[str(cosignature.witness)]] = cosignature.line
-            self._judge(size)
-            self.check()
+        """Takes a verified cosignature of a head, given just now."""
+        name = self._names[str(cosignature.witness)]
+        self._against.discard(name)
+        if size in self._heads:
+            self._fresh.add(name)
+            if not self.policy.missing(self._fresh):
+                self.asked()
+        self._take(size, cosignature)
+
+    def contradicted(self, witness: WitnessVerifier) -> None:
+        """Takes note that a witness has seen another log than this one; so it stands until it cosigns."""
+        self._against.add(self._names[str(witness)])
+        self.check()
+
+    def wait(self) -> None:
+        """Has nothing new taken, where that fails closed, before the witnesses were :meth:`asked`.
+
+        What the database says of them may be as old as the database.
+        """
+        if self._fail_closed and self.policy.missing(()):
+            self._waiting = True
+            self._asked.clear()
+
+    def asked(self) -> None:
+        """Ends the waiting: enough witnesses have cosigned since the start, or none is left to be heard."""
+        self._waiting = False
+        self._asked.set()
+
+    def give_up(self) -> None:
+        """Lets nobody wait any more: the witnesses will not be asked. Where they were not, nothing new is taken."""
+        self._asked.set()
 
     def check(self) -> None:
         """Looks at the clock, and reports when the witnesses have become overdue, or are so no more."""
-        overdue = self._since is not None and self.clock() - self._since > self._allowed
+        late = self._since is not None and self.clock() - self._since > self._allowed
+        overdue = late or self._is_contradicted()
         if overdue != self._overdue:
             self._overdue = overdue
             newest = max(self._heads, default=0)
@@ -140,13 +189,38 @@ class Quorum:
     def refusal(self) -> RefusedError | None:
         """Returns why nothing new may be taken; None where it may."""
         self.check()
-        if not (self._overdue and self._fail_closed):
+        if not self._fail_closed:
             return None
-        return RefusedError(
-            Reason.WITNESSES_OVERDUE,
-            "too few witnesses have cosigned the log lately; nothing new is taken until they do",
-            retry_after=_RETRY,
-        )
+        if self._overdue and not self._is_contradicted():
+            return _refused("too few witnesses have cosigned the log lately; nothing new is taken until they do")
+        return self._doubt()
+
+    async def objection(self) -> RefusedError | None:
+        """Returns why the exchange may not even state what it has to say itself; None where it may.
+
+        That is because witnesses have seen another log. Waits until they were asked, unless the log is empty.
+        """
+        if not self._heads:
+            return None
+        await self._asked.wait()
+        return self._doubt() if self._fail_closed else None
+
+    def _doubt(self) -> RefusedError | None:
+        if self._is_contradicted():
+            return _refused("witnesses have seen another log than this one; nothing new is taken until they cosign it")
+        if self._waiting:
+            return _refused("the witnesses are being asked about the log; nothing new is taken before", _SOON)
+        return None
+
+    def _is_contradicted(self) -> bool:
+        return bool(self._against) and self.policy.missing(self._askable - self._against) > 0
+
+    def _take(self, size: int, cosignature: Cosignature) -> None:
+        head = self._heads.get(size)
+        if head is not None:  # or it came too late to matter
+            head.lines[self._names[str(cosignature.witness)]] = cosignature.line
+            self._judge(size)
+        self.check()
 
     def _judge(self, size: int) -> None:
         head = self._heads.get(size)
@@ -155,3 +229,7 @@ class Quorum:
         self._size = size
         self._since = head.moved_at
         self._heads = {one: head for one, head in self._heads.items() if one >= size}
+
+
+def _refused(why: str, retry_after: timedelta = _RETRY) -> RefusedError:
+    return RefusedError(Reason.WITNESSES_OVERDUE, why, retry_after=retry_after)

@@ -82,6 +82,20 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
     return checkpoint, len(rows)
 
 
+def remember(storage: Storage) -> None:
+    """Has the newest head of a log that passed :func:`audit` remembered outside of the database.
+
+    Most often it is already. Where the file is not there, or is a little behind after a power cut, an older copy of the
+    database would otherwise not be noticed before the next commit.
+
+    Raises:
+        StorageError: The storage failed.
+    """
+    size = storage.current_head().frontier.size
+    for signed in storage.checkpoints([size]).values():
+        storage.remember(signed)
+
+
 def _require_remembered(storage: Storage, signed: str, log: NoteVerifier, frontier: Frontier) -> None:
     if not signed:
         return

@@ -39,8 +39,12 @@ CLOCKS = timedelta(minutes=5)
 """How far a witness's clock may be from ours: a cosignature from further away does its readers no good."""
 _ATTEMPTS = 3
 """How often a witness may name another size before the round goes on without it."""
-_LONGEST_PAUSE = 32
-"""Intervals that a witness is left alone for at most."""
+LONGEST_PAUSE = 60.0
+"""Seconds that a witness is left alone for at most where enough others cosign."""
+LONGEST_PAUSE_IN_NEED = 10.0
+"""The same where they do not: one that comes back must not keep the exchange waiting."""
+_MOST_DOUBLINGS = 32
+"""Of a pause; by then it is longer than any that counts."""
 
 
 class Reading(Protocol):
@@ -70,10 +74,12 @@ class Pace:
 
 
 class ContradictionError(Exception):
-    """A witness knows another log than the one we have."""
+    """A witness knows another log than the one we have, or no longer the one that it knew."""
 
-    def __init__(self, message: str, witness_size: int) -> None:
+    def __init__(self, message: str, witness_size: int, *, against_us: bool = True) -> None:
         self.witness_size = witness_size
+        self.against_us = against_us
+        """Whether it speaks against our log; otherwise it speaks against the witness."""
         super().__init__(message)
 
 
@@ -90,14 +96,17 @@ class _Peer:
         self.cosigned_at = 0.0
         self.task: asyncio.Task[None] | None = None
         self.failures = 0
-        self.not_before = 0.0
+        self.left_at = 0.0
+        self.pause = 0.0
+        """Seconds that it is left alone for from then on, unless it is needed sooner."""
         self.problem: str | None = ""
         """What was last reported of it: a failure, None for a success, nothing yet."""
 
-    def is_due(self, size: int, now: float, refresh: float) -> bool:
+    def is_due(self, size: int, now: float, *, refresh: float, longest_pause: float) -> bool:
         """Whether it is to be asked about the head of a size."""
         busy = self.task is not None and not self.task.done()
-        return not busy and now >= self.not_before and (self.cosigned != size or now - self.cosigned_at >= refresh)
+        left_alone = now - self.left_at < min(self.pause, longest_pause)
+        return not busy and not left_alone and (self.cosigned != size or now - self.cosigned_at >= refresh)
 
 
 class Feeder:
@@ -128,10 +137,12 @@ class Feeder:
         self._write = write
         self._pace = pace
         self._report = report
+        self._in_need = False
+        """Whether the last round ended without a quorum."""
         self._peers = [_Peer(one) for one in quorum.policy.witnesses if one.url]
 
     def load(self) -> None:
-        """Takes up what was kept before a restart. Call it once, before statements are taken.
+        """Takes up what was kept before a restart, and has the quorum wait. Call it once, before statements are taken.
 
         Raises:
             StorageError: The database failed.
@@ -147,6 +158,7 @@ class Feeder:
             # A restart gives the witnesses no new time: the first statement that they have not seen says since when.
             (first,) = self._storage.rows([witnessed])
             self._quorum.moved(size, self._storage.checkpoints([size])[size], first.received_at)
+        self._quorum.wait()
 
     async def follow(self) -> None:
         """Asks until it is cancelled, or the storage fails."""
@@ -164,6 +176,7 @@ class Feeder:
             except RefusedError:
                 return  # the exchange stops, or has been told that the storage failed
             finally:
+                self._quorum.give_up()
                 tasks = [peer.task for peer in self._peers if peer.task is not None]
                 for task in tasks:
                     task.cancel()
@@ -172,19 +185,23 @@ class Feeder:
     async def _round(self, session: aiohttp.ClientSession) -> None:
         size, signed = await self._notice()
         if size == 0:
+            self._quorum.asked()  # nothing was signed that could contradict what they have seen
             return
         now = asyncio.get_running_loop().time()
+        longest = LONGEST_PAUSE_IN_NEED if self._in_need or self._quorum.is_overdue else LONGEST_PAUSE
         asked: set[asyncio.Task[None]] = set()
         for peer in self._peers:
-            if peer.is_due(size, now, self._pace.refresh.total_seconds()):
+            if peer.is_due(size, now, refresh=self._pace.refresh.total_seconds(), longest_pause=longest):
                 peer.task = asyncio.create_task(self._ask(session, peer, size, signed))
                 asked.add(peer.task)
-        while asked and self._quorum.size < size:
+        while asked and (self._quorum.is_waiting or self._quorum.size < size):
             # All were asked about one head, so all are waited for: witnesses out of step would never make a quorum.
             _, asked = await asyncio.wait(
                 asked, timeout=self._pace.interval.total_seconds(), return_when=asyncio.FIRST_COMPLETED
             )
             await self._notice()
+        self._in_need = self._quorum.size < size
+        self._quorum.asked()
 
     async def _notice(self) -> tuple[int, str]:
         size, signed = await self._head()
@@ -205,6 +222,8 @@ class Feeder:
                 self._report(
                     "witness.contradicted", witness=peer.name, error=problem, size=size, witness_size=found.witness_size
                 )
+            if found.against_us:
+                self._quorum.contradicted(peer.witness.verifier)
         except WitnessError as error:
             self._failed(peer, str(error))
         except RefusedError:
@@ -222,7 +241,7 @@ class Feeder:
     def _succeeded(self, peer: _Peer, size: int) -> None:
         peer.cosigned, peer.cosigned_at = size, asyncio.get_running_loop().time()
         peer.known = max(peer.known, size)
-        peer.failures = 0
+        peer.failures, peer.pause = 0, 0.0
         if peer.problem is not None:
             peer.problem = None
             self._report("witness.cosigned", witness=peer.name, size=size)
@@ -233,9 +252,9 @@ class Feeder:
 
     def _is_news(self, peer: _Peer, problem: str) -> bool:
         """Leaves a witness alone for a while; returns whether its problem is another one than before."""
-        pause = self._pace.interval.total_seconds() * min(2**peer.failures, _LONGEST_PAUSE)
-        peer.failures = min(peer.failures + 1, 16)
-        peer.not_before = asyncio.get_running_loop().time() + pause
+        peer.pause = self._pace.interval.total_seconds() * 2**peer.failures
+        peer.failures = min(peer.failures + 1, _MOST_DOUBLINGS)
+        peer.left_at = asyncio.get_running_loop().time()
         before, peer.problem = peer.problem, problem
         return before != problem
 
@@ -275,7 +294,8 @@ class Feeder:
             raise WitnessError("has been asked about a newer head meanwhile")
         if named < peer.known:
             known, peer.known = peer.known, named
-            raise ContradictionError(f"has cosigned {known} entries before, and now says fewer", named)
+            problem = f"has cosigned {known} entries before, and now says fewer"
+            raise ContradictionError(problem, named, against_us=False)
         return named
 
     def _cosignature(self, answer: Answer, witness: Witness, signed: str) -> Cosignature:

@@ -82,6 +82,7 @@ class Room:
         rate: RateLimit | None = None,
         max_queue: int = 10_000,
         witnessed: bool = False,
+        askable: bool = False,
         fail_closed: bool = True,
         rules: Rules | None = None,
     ) -> None:
@@ -90,7 +91,7 @@ class Room:
         self.now = LATER
         self.failures: list[StorageError] = []
         self.quorum = Quorum(
-            parse_policy(policy_text("alder").encode()),
+            parse_policy(policy_text("alder", urls={"alder": "http://alder.example"} if askable else {}).encode()),
             overdue=timedelta(minutes=1),
             fail_closed=fail_closed,
             report=lambda *_, **__: None,
@@ -190,6 +191,17 @@ async def test_the_same_id_with_other_bytes_gets_nobodys_receipt_while_the_witne
         room.now += timedelta(minutes=2)
         (outcome,) = await room.submit(signed(a_statement(id=an_id(1), language="id")))
         assert told(outcome) == "WITNESSES_OVERDUE"
+
+
+async def test_the_exchange_states_nothing_itself_on_a_log_that_its_witness_contradicts() -> None:
+    async with a_room(witnessed=True, askable=True) as room:
+        await room.submit(signed(a_statement(id=an_id(1))))
+        room.noticed()
+        room.now += timedelta(minutes=2)
+        assert await room.exchange.state([]) == []  # overdue witnesses do not keep it from that
+        room.quorum.contradicted(WITNESSES["alder"].verifier)
+        with pytest.raises(RefusedError, match="another log"):
+            await room.exchange.state([])
 
 
 async def test_an_exchange_that_does_not_fail_closed_goes_on_without_witnesses() -> None:

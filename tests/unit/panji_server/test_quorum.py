@@ -48,11 +48,12 @@ def row(name: str, size: int) -> CosignatureRow:
 class Room:
     """A quorum with its clock and its events."""
 
-    def __init__(self, policy: str = TWO_OF_THREE, *, fail_closed: bool = True) -> None:
+    def __init__(self, policy: str = TWO_OF_THREE, *, fail_closed: bool = True, askable: str = "") -> None:
+        urls = {name: f"http://{name}.example" for name in askable.split()}
         self.now = NOON
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.quorum = Quorum(
-            parse_policy(policy_text(policy).encode()),
+            parse_policy(policy_text(policy, urls=urls).encode()),
             overdue=MINUTE,
             fail_closed=fail_closed,
             report=lambda event, **fields: self.events.append((event, fields)),
@@ -64,6 +65,9 @@ class Room:
 
     def hears(self, name: str, size: int) -> None:
         self.quorum.add(size, cosignature(name, size))
+
+    def contradicts(self, name: str) -> None:
+        self.quorum.contradicted(WITNESSES[name].verifier)
 
     def after(self, time: timedelta) -> str:
         """The reason for refusing what comes so much later, or the empty string."""
@@ -215,6 +219,59 @@ def test_an_exchange_that_does_not_fail_closed_reports_and_goes_on() -> None:
     room = Room(fail_closed=False)
     room.moves(3)
     assert room.after(2 * MINUTE) == ""
+    assert [event for event, _ in room.events] == ["witnesses.overdue"]
+
+
+# Witnesses that have seen another log.
+
+
+def test_contradictions_that_leave_too_few_witnesses_close_the_exchange_at_once_and_say_so() -> None:
+    room = Room(askable="alder birch cedar")
+    room.moves(3)
+    room.contradicts("alder")
+    assert room.after(timedelta()) == ""
+    room.contradicts("cedar")
+    assert room.after(timedelta()) == Reason.WITNESSES_OVERDUE
+    assert "another log" in str(room.quorum.refusal())
+    assert room.events == [("witnesses.overdue", {"size": 3, "witnessed_size": 0})]
+
+
+def test_a_witness_that_cannot_be_asked_does_not_make_up_for_one_that_contradicts() -> None:
+    room = Room(askable="alder birch")
+    room.moves(3)
+    room.contradicts("alder")
+    assert room.after(timedelta()) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_head_that_is_cosigned_does_not_outweigh_contradictions_heard_since() -> None:
+    room = Room(askable="alder birch cedar")
+    room.moves(3)
+    room.hears("alder", 3)
+    room.hears("birch", 3)
+    room.contradicts("alder")
+    room.contradicts("birch")
+    assert room.after(timedelta()) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_witness_that_cosigns_after_all_no_longer_contradicts() -> None:
+    room = Room(askable="alder birch cedar")
+    room.moves(3)
+    room.contradicts("alder")
+    room.contradicts("birch")
+    room.hears("cedar", 3)
+    assert room.after(timedelta()) == Reason.WITNESSES_OVERDUE
+    room.hears("birch", 3)
+    assert room.after(timedelta()) == ""
+    assert room.events[-1] == ("witnesses.recovered", {"size": 3, "witnessed_size": 3})
+
+
+async def test_an_exchange_that_does_not_fail_closed_reports_contradictions_and_goes_on() -> None:
+    room = Room("alder", fail_closed=False, askable="alder")
+    room.quorum.wait()
+    room.moves(3)
+    room.contradicts("alder")
+    assert room.after(timedelta()) == ""
+    assert await room.quorum.objection() is None
     assert [event for event, _ in room.events] == ["witnesses.overdue"]
 
 

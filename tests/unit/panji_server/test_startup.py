@@ -13,12 +13,12 @@ from support.rooms import LOG, SIGNERS, an_erasure_of, flags, put, reply
 from support.statements import EXCHANGE, MINISTRY, PLATFORM, an_acknowledgement
 
 from panji.core import envelope as dsse
-from panji.core.checkpoint import Checkpoint, sign_checkpoint
+from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner, NoteVerifier
 from panji.wire.envelopes import encode_envelope
 from panji_server import startup
-from panji_server.startup import audit
+from panji_server.startup import audit, remember
 from panji_server.storage.base import StorageError
 from panji_server.storage.codec import join_hashes
 from panji_server.storage.sqlite import SQLiteStorage
@@ -260,6 +260,23 @@ def test_a_remembered_head_that_is_not_the_logs_is_a_reason_to_stop(signer: Note
         storage.remembered = storage.remembered.replace("5", "6", 1)
     with pytest.raises(StorageError, match="the remembered head is damaged, or of another log key or origin"):
         audit(storage, LOG.verifier)
+
+
+def test_a_log_without_a_remembered_head_has_one_after_its_start(log: Log) -> None:
+    """An older copy that takes the place of this database before its next commit is noticed, too."""
+    file = log.path.with_name("exchange.db-head")
+    file.unlink()
+    with closing(SQLiteStorage(log.path)) as storage:
+        checkpoint, _ = audit(storage, LOG.verifier)
+        assert not file.exists()
+        remember(storage)
+    assert open_checkpoint(file.read_text(), LOG.verifier) == checkpoint
+
+
+def test_an_empty_log_has_no_head_to_remember() -> None:
+    storage = MemoryStorage()
+    remember(storage)
+    assert storage.remembered_head() == ""
 
 
 def test_an_empty_log_with_a_remembered_head_is_not_begun_again() -> None:

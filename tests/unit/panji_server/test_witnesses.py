@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from support.http_witness import HttpWitness, for_ever, http_witness
@@ -20,7 +21,7 @@ from panji.core.tlog_policy import open_witnessed, parse_policy
 from panji.errors import ConfigError, PanjiError, Reason, RefusedError
 from panji_server.quorum import Quorum
 from panji_server.witness_call import WitnessError
-from panji_server.witnesses import Feeder, Pace, read_policy
+from panji_server.witnesses import LONGEST_PAUSE, LONGEST_PAUSE_IN_NEED, Feeder, Pace, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -217,6 +218,7 @@ async def test_after_a_restart_the_time_runs_from_the_first_statement_that_nobod
     room = Room(storage, {}, ALL, PACE)
     room.now = LATER + timedelta(minutes=1)
     room.feeder.load()
+    room.quorum.asked()
     assert room.quorum.refusal() is None
     room.now += timedelta(microseconds=1)
     refusal = room.quorum.refusal()
@@ -257,6 +259,26 @@ async def test_a_witness_that_refuses_is_reported_once_and_does_not_hold_up_the_
         assert room.problems() == [("witness.failed", "alder.example/w1", f"answered {status}")]
         room.witnesses["alder"].says = None
         await room.told("witness.cosigned", witness="alder.example/w1")
+
+
+@pytest.mark.parametrize(("needed", "longest"), [(True, LONGEST_PAUSE_IN_NEED), (False, LONGEST_PAUSE)])
+async def test_a_witness_that_was_away_for_long_is_asked_again_soon_after_it_comes_back(
+    needed: bool, longest: float
+) -> None:
+    """Seconds, whatever the interval, and fewer of them while the quorum is not met without it."""
+    async with a_room(ALL, log=3) as room, aiohttp.ClientSession() as session:
+        await room.witnessed(3)
+        storage = copy_of(MemoryStorage() if needed else room.storage, 3)
+        again = Room(storage, room.witnesses, ALL if needed else TWO, PACE)
+        again.feeder.load()
+        asked, now = len(room.witnesses["alder"].asked), asyncio.get_running_loop().time()
+        (peer,) = (one for one in again.feeder._peers if one.name == "alder.example/w1")
+        peer.pause, peer.left_at = 3600.0, now - longest + PATIENCE / 2
+        await again.feeder._round(session)
+        assert len(room.witnesses["alder"].asked) == asked
+        peer.left_at = now - longest
+        await again.feeder._round(session)
+        await again.told("witness.cosigned", witness="alder.example/w1")
 
 
 async def test_a_witness_that_hangs_holds_up_neither_the_others_nor_the_end() -> None:
@@ -361,6 +383,104 @@ async def test_a_log_that_was_set_back_is_told_so_by_its_witnesses() -> None:
             assert (event["size"], event["witness_size"]) == (4, 7)
             assert again.quorum.size == 0
             assert again.quorum.signed == ""
+
+
+# What that means for statements.
+
+
+def copy_of(storage: MemoryStorage, size: int) -> MemoryStorage:
+    """The log as it was at a size, with what witnesses had said of it by then."""
+    copy = MemoryStorage()
+    put(copy, *flags(size))
+    copy.keep_cosignatures([row for row in storage.cosignatures() if row.size <= size], forget_below=0)
+    return copy
+
+
+async def test_an_older_copy_that_has_cosignatures_of_its_head_takes_nothing_new_at_any_time() -> None:
+    """Attack: a new machine, an old database, no remembered head; all that it knows of witnesses fits."""
+    async with a_room(TWO, log=4) as room:
+        await room.witnessed(4)
+        back = copy_of(room.storage, 4)
+        await room.witnessed(room.grows(3))
+        again = Room(back, room.witnesses, TWO, PACE)
+        again.feeder.load()
+        assert again.quorum.size == 4
+        assert "being asked" in str(again.quorum.refusal())
+        objection = asyncio.create_task(again.quorum.objection())
+        async with following(again.feeder):
+            assert "another log" in str(await asyncio.wait_for(objection, PATIENCE))
+            assert "another log" in str(again.quorum.refusal())
+            event = await again.told("witnesses.overdue")
+            assert (event["size"], event["witnessed_size"]) == (4, 4)
+
+
+async def test_nothing_new_is_taken_after_a_start_before_enough_witnesses_have_cosigned_anew() -> None:
+    async with a_room(TWO, log=3) as room:
+        await room.witnessed(3)
+        again = Room(room.storage, room.witnesses, TWO, PACE)
+        again.feeder.load()
+        refusal = again.quorum.refusal()
+        assert refusal is not None
+        assert (refusal.reason, bool(refusal.retry_after)) == (Reason.WITNESSES_OVERDUE, True)
+        room.witnesses["alder"].says = for_ever
+        async with following(again.feeder):
+            assert await asyncio.wait_for(again.quorum.objection(), PATIENCE) is None
+            assert again.quorum.refusal() is None
+
+
+async def test_witnesses_that_are_silent_at_a_start_have_the_time_that_they_always_have() -> None:
+    async with a_room(log=3) as room:
+        await room.witnessed(3)
+        for one in ("alder", "birch"):
+            saying(room.witnesses[one], status=503)
+        again = Room(room.storage, room.witnesses, ALL, PACE)
+        again.feeder.load()
+        async with following(again.feeder):
+            assert await asyncio.wait_for(again.quorum.objection(), PATIENCE) is None
+            assert again.quorum.refusal() is None
+            again._first = room._first
+            again.grows()
+            await until(lambda: again.quorum.oldest == 3 and len(again.quorum._heads) == 2)
+            again.now += timedelta(minutes=1, microseconds=1)
+            assert "too few witnesses" in str(again.quorum.refusal())
+
+
+async def test_one_witness_that_contradicts_does_not_stop_an_exchange_that_has_enough_without_it() -> None:
+    async with a_room(TWO, log=3) as room:
+        alder = room.witnesses["alder"]
+        alder.size, alder.root = 99, merkle.leaf_hash(b"another log")
+        await room.told("witness.contradicted", witness="alder.example/w1")
+        await room.witnessed(3)
+        await room.witnessed(room.grows())
+        assert room.quorum.refusal() is None
+        assert "witnesses.overdue" not in dict(room.events)
+
+
+async def test_a_witness_that_has_lost_what_it_knew_says_nothing_against_the_log() -> None:
+    async with a_room(log=7) as room:
+        await room.witnessed(7)
+        alder = room.witnesses["alder"]
+        alder.size, alder.root = 0, merkle.EMPTY_ROOT
+        room.grows()
+        await room.told("witness.contradicted", witness="alder.example/w1")
+        await room.witnessed(8)
+        assert "witnesses.overdue" not in dict(room.events)
+
+
+async def test_an_exchange_that_begins_its_log_need_not_wait_for_witnesses() -> None:
+    async with a_room() as room:
+        assert await asyncio.wait_for(room.quorum.objection(), PATIENCE) is None
+        await until(lambda: room.quorum.refusal() is None)
+
+
+async def test_whoever_waits_for_witnesses_that_will_not_be_asked_is_refused() -> None:
+    async with a_room(log=3) as room:
+        other = Room(room.storage, room.witnesses, ALL, PACE)
+        other.feeder.load()
+        other.refusal = RefusedError(Reason.STORAGE_FAILED, "gone")
+        async with following(other.feeder):
+            assert "being asked" in str(await asyncio.wait_for(other.quorum.objection(), PATIENCE))
+            assert "being asked" in str(other.quorum.refusal())
 
 
 async def test_a_log_that_was_set_back_and_has_grown_differently_is_a_fork() -> None:

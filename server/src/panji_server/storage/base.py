@@ -335,6 +335,10 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def remember(self, checkpoint: str) -> None:
+        """Has the newest checkpoint remembered outside of the database, durably. Every commit does so by itself."""
+
+    @abstractmethod
     def prepare(self, threads: int) -> None:
         """Makes ready for so many threads, so that none of them has to open anything later."""
 

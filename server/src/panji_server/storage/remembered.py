@@ -26,7 +26,7 @@ class RememberedHead:
     noticed here, but by every client, and by witnesses.
 
     Args:
-        path: The file; made with the first head.
+        path: The file; made with the first head, or at a start without it.
 
     Raises:
         StorageError: Of every method: the file system failed.

@@ -405,6 +405,10 @@ class SQLiteStorage(Storage):
     def remembered_head(self) -> str:
         return self._head.read()
 
+    def remember(self, checkpoint: str) -> None:
+        self._head.write(checkpoint)
+        self._head.flush()
+
     def prepare(self, threads: int) -> None:
         with _translated():
             opened = [self._open() for _ in range(threads)]
