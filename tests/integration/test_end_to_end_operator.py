@@ -76,7 +76,10 @@ def test_content_is_erased_by_two_persons_and_the_record_stays(own: Running, tmp
         # Both sides are told, by a statement that they verify.
         (told,) = platform.watch(follow=False)
         assert isinstance(told.statement.body, Erasure)
-        assert told.statement.body.digests == (flag.digest, answer.digest)
+        assert [(one.digest, one.recipient, one.sequence) for one in told.statement.body.statements] == [
+            (flag.digest, "telegram", 2),
+            (answer.digest, "kominfo", 1),
+        ]
         # What was said is given to nobody any more, and nothing more is said in the case.
         for call in (lambda: platform.case(flag.statement.id), lambda: ministry.submit(flag_again(ministry, flag))):
             with pytest.raises(RefusedError) as refusal:
@@ -119,7 +122,7 @@ def test_only_the_operator_looks_at_cases_of_others(own: Running) -> None:
         assert refusal.value.reason is Reason.ROLE_NOT_ALLOWED
     with connect(own, "operator") as operator:
         outline = operator.describe_case(flag.statement.id)
-        assert outline.said == (flag.digest,)
+        assert [one.digest for one in outline.said] == [flag.digest]
         assert (outline.authority, outline.platform, outline.state) == ("kominfo", "telegram", CaseState.SUBMITTED)
 
 

@@ -243,8 +243,8 @@ class _MemoryAppend(Append):
             for one, digest in answers
             if one in found and digest in {row.digest for row in storage.case_rows([found[one][0]])[found[one][0]]}
         }
-        digests = {
-            index: [row.digest for row in storage.case_rows([index])[index] if row.kind not in BY_THE_OPERATOR]
+        erasable = {
+            index: [row.place for row in storage.case_rows([index])[index] if row.kind not in BY_THE_OPERATOR]
             for one in erasures
             if one in found
             for index in [found[one][0]]
@@ -253,7 +253,7 @@ class _MemoryAppend(Append):
         for row in itertools.chain.from_iterable(storage.case_rows([index for index, _ in found.values()]).values()):
             count, size = said.get((row.case_index, row.sender), (0, 0))
             said[row.case_index, row.sender] = (count + 1, size + len(row.envelope))
-        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients}, digests, said)
+        return Known(rows, found, answered, {one: storage.feed_length(one) for one in recipients}, erasable, said)
 
     def store(self, commit: Commit) -> None:
         self.stored.append(commit)

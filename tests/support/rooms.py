@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organ
 from panji.core.entry import SALT_SIZE
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
+from panji.core.statements import ErasedStatement
 from panji.core.vocabulary import OPENING, Kind, Role
 from panji.errors import RefusedError
 from panji.wire.envelopes import encode_envelope
@@ -116,10 +118,28 @@ def reply(to: Admitted, body: Any, number: int, **changes: Any) -> Admitted:
     return admitted(a_statement(body, **{**place, **changes}))
 
 
-def an_erasure_of(flag: Admitted, *said: Admitted, number: int = 90, recipient: str = PLATFORM) -> Admitted:
-    """The operator's erasure of a flag's case, in which this was said besides."""
-    body = an_erasure(digests=(flag.digest, *(one.digest for one in said)))
-    return reply(flag, body, number, recipient=recipient)
+def an_erasure_of(
+    flag: Admitted, *said: Admitted, number: int = 90, recipient: str = PLATFORM, at: Storage | None = None
+) -> Admitted:
+    """The operator's erasure of a flag's case, in which this was said besides.
+
+    Args:
+        flag: Begins the case.
+        said: Besides it.
+        number: Of the erasure's id.
+        recipient: The side that is told.
+        at: Where all of it is. None: a log that begins with it, and has nothing in between.
+    """
+    if at is not None:
+        rows = {row.digest: row for row in at.rows(range(at.current_head().frontier.size))}
+        places = [rows[one.digest].place for one in (flag, *said)]
+    else:
+        places, numbers = [], Counter[str]()
+        for index, one in enumerate((flag, *said)):
+            to = one.statement.recipient
+            numbers[to] += 1
+            places.append(ErasedStatement(digest=one.digest, index=index, recipient=to, sequence=numbers[to]))
+    return reply(flag, an_erasure(statements=tuple(places)), number, recipient=recipient)
 
 
 def counting_salts(start: int = 0) -> Callable[[], bytes]:

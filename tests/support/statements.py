@@ -19,6 +19,7 @@ from panji.core.statements import (
     DecidingBody,
     Decision,
     DirectoryRecord,
+    ErasedStatement,
     Erasure,
     Evidence,
     Flag,
@@ -156,10 +157,15 @@ def a_deadline_missed(**changes: Any) -> DeadlineMissed:
     return DeadlineMissed(**{"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), **changes})
 
 
+def an_erased_statement(**changes: Any) -> ErasedStatement:
+    """The first that the log has after its directory, and the first to the platform."""
+    return ErasedStatement(**{"digest": DIGEST, "index": 1, "recipient": PLATFORM, "sequence": 1, **changes})
+
+
 def an_erasure(**changes: Any) -> Erasure:
     """A court has the flag's content erased."""
     basis = LegalBasis(jurisdiction="ID", law="UU 27/2022", article="43")
-    fields = {"legal_basis": basis, "reasons": "A court has ordered it.", "digests": (DIGEST,)}
+    fields = {"legal_basis": basis, "reasons": "A court has ordered it.", "statements": (an_erased_statement(),)}
     return Erasure(**{**fields, **changes})
 
 

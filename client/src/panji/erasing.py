@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from panji.core.statements import Erasure
+from panji.core.statements import ErasedStatement, Erasure
 from panji.core.vocabulary import BY_THE_OPERATOR, CaseState
 from panji.errors import InputError, PanjiError, VerificationError
 from panji.wire.times import to_datetime
@@ -36,6 +36,8 @@ class StatementOutline:
     kind: str
     sender: str
     index: int
+    recipient: str
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class CaseOutline:
             VerificationError: It is no outline of a case.
         """
         try:
-            statements = [StatementOutline(one.digest, one.kind, one.sender, one.index) for one in message.statements]
+            statements = [
+                StatementOutline(one.digest, one.kind, one.sender, one.index, one.recipient, one.sequence)
+                for one in message.statements
+            ]
             if not statements:
                 raise VerificationError("the case is said to have no statements")
             return cls(
@@ -75,9 +80,13 @@ class CaseOutline:
             raise VerificationError(f"what came is no outline of a case: {error}") from error
 
     @property
-    def said(self) -> tuple[bytes, ...]:
-        """Digests of all that the sides have said: what an erasure erases."""
-        return tuple(one.digest for one in self.statements if one.kind not in BY_THE_OPERATOR)
+    def said(self) -> tuple[ErasedStatement, ...]:
+        """All that the sides have said: what an erasure erases."""
+        return tuple(
+            ErasedStatement(digest=one.digest, index=one.index, recipient=one.recipient, sequence=one.sequence)
+            for one in self.statements
+            if one.kind not in BY_THE_OPERATOR
+        )
 
 
 def erasures(
@@ -96,7 +105,7 @@ def erasures(
     Raises:
         InputError: The statement breaks its form.
     """
-    body = Erasure(legal_basis=legal_basis, reasons=reasons, digests=outline.said, reference=reference)
+    body = Erasure(legal_basis=legal_basis, reasons=reasons, statements=outline.said, reference=reference)
     return [
         session.sign(
             side,
@@ -122,7 +131,7 @@ def to_file(statements: Sequence[Signed]) -> str:
             "law": f"{body.legal_basis.jurisdiction} {body.legal_basis.law} {body.legal_basis.article}".strip(),
             "reasons": body.reasons,
             "reference": body.reference,
-            "statements_erased": len(body.digests),
+            "statements_erased": len(body.statements),
             "envelopes": [base64.b64encode(one.envelope).decode("ascii") for one in statements],
         },
         indent=2,

@@ -16,7 +16,7 @@ from panji.core import receipt as receipts
 from panji.core.case import apply, open_case
 from panji.core.entry import Entry
 from panji.core.envelope import PAYLOAD_TYPE
-from panji.core.statements import Erasure, Flag
+from panji.core.statements import ErasedStatement, Erasure, Flag
 from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Role
 from panji.errors import (
     DeliveryError,
@@ -129,7 +129,7 @@ class Trust:
         """Verifies the place of a statement whose content was erased.
 
         That the entry at this place was of this very digest, recipient and sequence could be shown with the salt only,
-        which is gone: for that the two persons who signed the erasure are trusted.
+        which is gone: for that the two persons are trusted who signed the erasure, which names all four.
 
         Args:
             receipt: What is left of it, without its salt.
@@ -146,11 +146,18 @@ class Trust:
         except InputError as error:
             raise ReceiptError(f"what is left of the receipt makes no entry: {error}") from error
         merkle.verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
-        # 2 Two persons have signed that this statement is erased, and the log has it. Stops an exchange from leaving
-        #   out what it would rather not deliver.
-        if not isinstance(erasure.statement.body, Erasure) or receipt.digest not in erasure.statement.body.digests:
-            raise DeliveryError("the content is missing, and no erasure names its digest")
-        # 3 After it was said. Stops an old erasure from standing for what came later.
+        # 2 Nothing that is never erased. Stops an exchange from hiding what it has said itself.
+        if receipt.kind in BY_THE_OPERATOR:
+            raise DeliveryError(f"the content of a {receipt.kind} is missing, which is never erased")
+        # 3 Two persons have signed that this statement is erased, at this very place, and the log has it. Stops an
+        #   exchange from leaving out what it would rather not deliver, be it under the name of what was erased.
+        body = erasure.statement.body
+        place = ErasedStatement(
+            digest=receipt.digest, index=receipt.index, recipient=receipt.recipient, sequence=receipt.sequence
+        )
+        if not isinstance(body, Erasure) or place not in body.statements:
+            raise DeliveryError("the content is missing, and no erasure names it at this place")
+        # 4 After it was said. Stops an old erasure from standing for what came later.
         if erasure.receipt.index <= receipt.index:
             raise DeliveryError("the content is missing, and the erasure is older than it")
         return Erased(receipt, erasure)

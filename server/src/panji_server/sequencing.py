@@ -229,7 +229,7 @@ class _Group:
         self._cases = dict(known.cases)
         self._answered = set(known.answered)
         self._sequences = dict(known.sequences)
-        self._digests = {index: list(digests) for index, digests in known.digests.items()}
+        self._erasable = {index: list(said) for index, said in known.erasable.items()}
         self.rows: list[Row] = []
         self.statements: list[Statement] = []
         self.changed: dict[int, Case] = {}
@@ -282,8 +282,8 @@ class _Group:
         if case is not None:
             self._cases[case.id] = (case_index, case)
             self.changed[case_index] = case
-        if case_index in self._digests and statement.kind not in BY_THE_OPERATOR:
-            self._digests[case_index].append(item.digest)
+        if case_index in self._erasable and statement.kind not in BY_THE_OPERATOR:
+            self._erasable[case_index].append(row.place)
         if statement.kind is Kind.ERASURE:
             self.erased.add(case_index)
         return row
@@ -304,9 +304,10 @@ class _Group:
         if not of_the_operator:
             self._room.require(statement, said, size)
         # What the two persons signed is what is erased: nothing that came in between goes with it unseen.
-        if isinstance(statement.body, Erasure) and list(statement.body.digests) != self._digests[case_index]:
+        if isinstance(statement.body, Erasure) and list(statement.body.statements) != self._erasable[case_index]:
             raise RefusedError(
-                Reason.TARGETS_MISMATCH, "the digests are not those of all that the sides have said in this case"
+                Reason.TARGETS_MISMATCH,
+                "the statements are not all that the sides have said in this case, at their places",
             )
         self._said[case_index, statement.sender] = (said[0] + 1, said[1] + size)
         return case_index, after

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.evidence import OPERATOR, Stage
-from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, an_acknowledgement, an_id
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_deadline_missed, an_acknowledgement, an_id
 
 from panji import erasing
 from panji.core import envelope as dsse
 from panji.core.checkpoint import open_checkpoint
-from panji.core.statements import Erasure, LegalBasis
+from panji.core.statements import ErasedStatement, Erasure, LegalBasis
 from panji.core.vocabulary import CaseState
 from panji.erasing import CaseOutline, StatementOutline
 from panji.errors import DeliveryError, InputError, ProofError, ReceiptError, VerificationError
@@ -36,9 +36,9 @@ FIRST, SECOND = bytes(range(32)), bytes(range(1, 33))
 
 def outline(**changes: Any) -> CaseOutline:
     statements = (
-        StatementOutline(FIRST, "flag", MINISTRY, 1),
-        StatementOutline(SECOND, "acknowledgement", PLATFORM, 2),
-        StatementOutline(bytes(32), "deadline_missed", OPERATOR, 3),
+        StatementOutline(FIRST, "flag", MINISTRY, 1, PLATFORM, 4),
+        StatementOutline(SECOND, "acknowledgement", PLATFORM, 2, MINISTRY, 7),
+        StatementOutline(bytes(32), "deadline_missed", OPERATOR, 3, PLATFORM, 5),
     )
     fields = (CASE, MINISTRY, PLATFORM, False, CaseState.SUBMITTED, NOON, statements)
     return replace(CaseOutline(*fields), **changes)
@@ -68,7 +68,10 @@ def test_each_side_is_told_what_the_sides_have_said_and_nothing_of_the_exchanges
     assert (to_authority.recipient, to_platform.recipient) == (MINISTRY, PLATFORM)
     assert to_authority.body == to_platform.body
     assert isinstance(to_authority.body, Erasure)
-    assert to_authority.body.digests == (FIRST, SECOND)
+    assert to_authority.body.statements == (
+        ErasedStatement(digest=FIRST, index=1, recipient=PLATFORM, sequence=4),
+        ErasedStatement(digest=SECOND, index=2, recipient=MINISTRY, sequence=7),
+    )
     assert (to_authority.case_id, to_authority.in_reply_to, to_authority.test) == (CASE, FIRST, False)
 
 
@@ -164,7 +167,9 @@ def test_an_outline_is_read_and_one_that_is_none_is_refused() -> None:
         platform=PLATFORM,
         state=1,
         opened_at={"seconds": int(NOON.timestamp()), "nanos": NOON.microsecond * 1000},
-        statements=[{"digest": FIRST, "kind": "flag", "sender": MINISTRY, "index": 1}],
+        statements=[
+            {"digest": FIRST, "kind": "flag", "sender": MINISTRY, "index": 1, "recipient": PLATFORM, "sequence": 4}
+        ],
     )
     assert CaseOutline.of(CASE, message) == outline(statements=outline().statements[:1])
     changes: list[dict[str, Any]] = [{"state": 99}, {"opened_at": {"seconds": 2**60}}]
@@ -185,9 +190,15 @@ def test_an_outline_is_read_and_one_that_is_none_is_refused() -> None:
 def erased(stage: Stage) -> tuple[Verified, Verified]:
     """A flag that was erased, and the erasure."""
     flag = stage.flag()
-    body = Erasure(legal_basis=BASIS, reasons="So.", digests=(flag.digest,))
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=(place_of(flag),))
     person(stage, 1)
     return flag, stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=PLATFORM)
+
+
+def place_of(said: Verified, **changes: Any) -> ErasedStatement:
+    it = said.receipt
+    place = ErasedStatement(digest=it.digest, index=it.index, recipient=it.recipient, sequence=it.sequence)
+    return replace(place, **changes)
 
 
 def believed(stage: Stage, flag: Verified, erasure: Verified, **changes: Any) -> Erased:
@@ -213,7 +224,7 @@ def test_a_place_without_content_is_believed_with_an_erasure_that_names_it_only(
         ({"index": 7}, ProofError, "has no leaf 7"),
         ({"commitment": b"short"}, ReceiptError, "makes no entry"),
         ({"kind": "No Kind"}, ReceiptError, "makes no entry"),
-        ({"digest": bytes(32)}, DeliveryError, "no erasure names its digest"),
+        ({"digest": bytes(32)}, DeliveryError, "no erasure names it at this place"),
     ],
 )
 def test_a_place_that_is_not_in_the_log_or_not_the_one_that_was_erased_is_refused(
@@ -222,6 +233,35 @@ def test_a_place_that_is_not_in_the_log_or_not_the_one_that_was_erased_is_refuse
     flag, erasure = erased(stage)
     with pytest.raises(error, match=message):
         believed(stage, flag, erasure, **changes)
+
+
+def test_a_live_statement_is_not_hidden_under_the_digest_of_one_that_was_erased(stage: Stage) -> None:
+    """Attack: a genuine erasure, and what it names shown in place of an answer that should not be seen."""
+    flag, answer = stage.flag(), stage.reply(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY)
+    person(stage, 1)
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=(place_of(flag),))
+    erasure = stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=PLATFORM)
+    for lie in ({"digest": flag.digest}, {"digest": flag.digest, "recipient": PLATFORM, "sequence": 1}):
+        with pytest.raises(DeliveryError, match="no erasure names it at this place"):
+            believed(stage, answer, erasure, **lie)
+
+
+@pytest.mark.parametrize("lie", [{"recipient": MINISTRY}, {"sequence": 2}])
+def test_a_place_is_not_moved_into_another_feed_or_to_another_number(stage: Stage, lie: dict[str, Any]) -> None:
+    """Attack: what was erased for one, shown to another where a live statement stands."""
+    flag, erasure = erased(stage)
+    with pytest.raises(DeliveryError, match="no erasure names it at this place"):
+        believed(stage, flag, erasure, **lie)
+
+
+def test_what_the_exchange_has_said_is_never_erased(stage: Stage) -> None:
+    stage.flag()
+    late = stage.reply(a_deadline_missed(), sender=OPERATOR, recipient=PLATFORM)
+    person(stage, 1)
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=(place_of(late),))
+    erasure = stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=PLATFORM)
+    with pytest.raises(DeliveryError, match="never erased"):
+        believed(stage, late, erasure)
 
 
 def test_another_statement_is_no_erasure(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.evidence import OPERATOR, Stage
-from support.statements import EXCHANGE, MINISTRY, PLATFORM, a_correspondence, a_statement
+from support.statements import EXCHANGE, MINISTRY, PLATFORM, a_correspondence, a_statement, an_erased_statement
 
 from panji.core import envelope as dsse
 from panji.core.checkpoint import open_checkpoint
@@ -28,7 +28,9 @@ def believed(stage: Stage, said: Verified, directory: Any = None) -> Verified:
 
 
 def an_erasure() -> Erasure:
-    return Erasure(legal_basis=LegalBasis(jurisdiction="ID", law="UU 27/2022"), reasons="So.", digests=(bytes(32),))
+    return Erasure(
+        legal_basis=LegalBasis(jurisdiction="ID", law="UU 27/2022"), reasons="So.", statements=(an_erased_statement(),)
+    )
 
 
 def test_what_the_operator_says_is_believed_of_the_operator_alone() -> None:

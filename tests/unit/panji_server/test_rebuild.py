@@ -50,8 +50,8 @@ def fill(storage: Storage) -> None:
     put(storage, reply(three, a_deadline_missed(), 70), reply(three, a_deadline_missed(), 71, recipient=MINISTRY))
     answer = reply(three, an_acknowledgement(), 53)
     put(storage, answer)
-    put(storage, an_erasure_of(three, answer))
-    put(storage, an_erasure_of(three, answer, number=91, recipient=MINISTRY))
+    put(storage, an_erasure_of(three, answer, at=storage))
+    put(storage, an_erasure_of(three, answer, number=91, recipient=MINISTRY, at=storage))
     put(storage, *flags(1, first=6))
 
 

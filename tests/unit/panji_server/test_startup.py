@@ -297,7 +297,10 @@ def cases_log(tmp_path: Path) -> Log:
         first, second, third = flags(3)
         put(storage, first, second, third)
         put(storage, reply(first, an_acknowledgement(), 4))
-        put(storage, *(an_erasure_of(second, number=n, recipient=to) for n, to in ((5, PLATFORM), (6, MINISTRY))))
+        put(
+            storage,
+            *(an_erasure_of(second, number=n, recipient=to, at=storage) for n, to in ((5, PLATFORM), (6, MINISTRY))),
+        )
     return log
 
 

@@ -63,7 +63,7 @@ def sign(*, file: FileArgument, profile: ProfileOption = None, json: JsonOption 
     record = {"type": "erasure", "case_id": statements[0].statement.case_id, "body": body, "file": file}
     basis = " ".join(filter(None, (body.legal_basis.jurisdiction, body.legal_basis.law, body.legal_basis.article)))
     told = (
-        f"Signed: {len(body.digests)} statements of case {statements[0].statement.case_id}, under {basis}: "
+        f"Signed: {len(body.statements)} statements of case {statements[0].statement.case_id}, under {basis}: "
         f"{body.reasons}\nSubmit it: panji erase submit {file}"
     )
     Output(as_json=json).record(record, told)

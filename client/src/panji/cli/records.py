@@ -110,7 +110,7 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, C901 - a table
             fetched = f"fetched {plain(missed.delivered_at)}" if missed.delivered_at else "never fetched"
             return f"{missed.deadline.name} was due {plain(missed.due_at)}, the flag was {fetched}"
         case Erasure() as erasure:
-            return f"{len(erasure.digests)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
+            return f"{len(erasure.statements)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
         case DirectoryRecord(document=document):
             return f"directory of {len(document)} characters"
 

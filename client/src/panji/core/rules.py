@@ -8,6 +8,7 @@ statement fits the case is not asked here: that is :mod:`panji.core.case`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from panji.core import form
@@ -45,6 +46,8 @@ _T = TypeVar("_T")
 
 MAX_TARGETS = 1000
 """Most targets of one flag."""
+MAX_ERASED = 10_000
+"""Most statements of one erasure."""
 
 MAX_DIRECTORY = 8 * 1024 * 1024
 """Longest directory that can be recorded, in characters."""
@@ -181,6 +184,12 @@ _DEADLINE_MISSED = (
 _ERASURE = (
     Field("reasons", _REMARK, required=True),
     Field("reference", _REFERENCE),
+)
+_ERASED_STATEMENT = (
+    Field("digest", form.sha256, required=True),
+    Field("index", form.number(0, 2**63 - 1)),
+    Field("recipient", form.organisation, required=True),
+    Field("sequence", form.number(1, 2**63 - 1), required=True),
 )
 _DIRECTORY_RECORD = (Field("document", form.text(MAX_DIRECTORY), required=True),)
 
@@ -401,9 +410,13 @@ def _deadline_missed(found: list[Violation], at: str, it: s.DeadlineMissed) -> N
 def _erasure(found: list[Violation], at: str, it: s.Erasure) -> None:
     check_fields(found, f"{at}legal_basis.", it.legal_basis, _LEGAL_BASIS)
     check_fields(found, at, it, _ERASURE)
-    if not it.digests:
-        found.append(Violation(f"{at}digests", "are required"))
-    _items(found, f"{at}digests", it.digests, 10_000, form.sha256)
+    if not it.statements:
+        found.append(Violation(f"{at}statements", "are required"))
+    for here, one in _each(found, f"{at}statements", it.statements, MAX_ERASED):
+        check_fields(found, here, one, _ERASED_STATEMENT)
+    places = [one.index for one in it.statements]
+    if any(later <= earlier for earlier, later in pairwise(places)):
+        found.append(Violation(f"{at}statements", "are not in the log's order, each once"))
 
 
 def _directory_record(found: list[Violation], at: str, it: s.DirectoryRecord) -> None:

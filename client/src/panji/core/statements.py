@@ -234,12 +234,22 @@ class DeadlineMissed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedStatement:
+    """A statement that is erased, and its place, which only the signatures on this bind to it from then on."""
+
+    digest: bytes
+    index: int
+    recipient: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """The operator's statement that the content of a case is erased, as a law demands."""
 
     legal_basis: LegalBasis
     reasons: str
-    digests: tuple[bytes, ...]
+    statements: tuple[ErasedStatement, ...]
     reference: str = ""
 
 

@@ -28,7 +28,7 @@ from panji.core import merkle
 from panji.core.case import MOVES
 from panji.core.checkpoint import open_checkpoint
 from panji.core.directory import Directory, parse_directory
-from panji.core.statements import DeadlineMissed, Erasure
+from panji.core.statements import DeadlineMissed, ErasedStatement, Erasure
 from panji.core.tlog_policy import open_witnessed
 from panji.core.tlog_proof import to_receipt
 from panji.core.vocabulary import BY_THE_OPERATOR, Kind, Role
@@ -223,18 +223,23 @@ def _in_force(recorded: Iterable[tuple[int, Trust]], index: int) -> Trust:
 
 def _require_content(content: Content) -> None:
     """Check that content is in the bundle, or not, as the manifest says, and that erasures are by the operator."""
-    named: set[bytes] = set()
+    named: set[ErasedStatement] = set()
     for item in content.statements:
         said = item.statement
         if said is not None and isinstance(said.body, Erasure):
-            named.update(said.body.digests)
+            named.update(said.body.statements)
     for item in content.statements:
         kind = item.opening.entry.kind
         if not item.opening.salt:
-            if item.envelope or item.opening.digest not in named:
+            if item.envelope or kind in BY_THE_OPERATOR or _place(item) not in named:
                 raise EvidenceError("content is missing as erased that no erasure of the operator names")
         elif bool(item.envelope) != (content.with_content or kind in BY_THE_OPERATOR):
             raise EvidenceError(f"the content of a {kind} stands in the bundle, or is left out, against the manifest")
+
+
+def _place(item: Item) -> ErasedStatement:
+    it = item.opening
+    return ErasedStatement(digest=it.digest, index=item.receipt.index, recipient=it.recipient, sequence=it.sequence)
 
 
 def _require_plausible(content: Content, whole: Iterable[Verified]) -> None:

@@ -27,7 +27,7 @@ from panji.v1 import receipt_pb2 as panji_dot_v1_dot_receipt__pb2
 from panji.v1 import vocabulary_pb2 as panji_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%panji/v1/administration_service.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16panji/v1/receipt.proto\x1a\x19panji/v1/vocabulary.proto\"&\n\x13\x44\x65scribeCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"\xcc\x01\n\x14\x44\x65scribeCaseResponse\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0c\n\x04test\x18\x03 \x01(\x08\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.panji.v1.CaseState\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstatements\x18\x06 \x03(\x0b\x32\x1a.panji.v1.StatementOutline\"O\n\x10StatementOutline\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\r\n\x05index\x18\x04 \x01(\x04\"%\n\x10\x45raseCaseRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\"8\n\x11\x45raseCaseResponse\x12#\n\x08receipts\x18\x01 \x03(\x0b\x32\x11.panji.v1.Receipt2\xac\x01\n\x15\x41\x64ministrationService\x12M\n\x0c\x44\x65scribeCase\x12\x1d.panji.v1.DescribeCaseRequest\x1a\x1e.panji.v1.DescribeCaseResponse\x12\x44\n\tEraseCase\x12\x1a.panji.v1.EraseCaseRequest\x1a\x1b.panji.v1.EraseCaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%panji/v1/administration_service.proto\x12\x08panji.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16panji/v1/receipt.proto\x1a\x19panji/v1/vocabulary.proto\"&\n\x13\x44\x65scribeCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"\xcc\x01\n\x14\x44\x65scribeCaseResponse\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0c\n\x04test\x18\x03 \x01(\x08\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.panji.v1.CaseState\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstatements\x18\x06 \x03(\x0b\x32\x1a.panji.v1.StatementOutline\"t\n\x10StatementOutline\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\r\n\x05index\x18\x04 \x01(\x04\x12\x11\n\trecipient\x18\x05 \x01(\t\x12\x10\n\x08sequence\x18\x06 \x01(\x04\"%\n\x10\x45raseCaseRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\"8\n\x11\x45raseCaseResponse\x12#\n\x08receipts\x18\x01 \x03(\x0b\x32\x11.panji.v1.Receipt2\xac\x01\n\x15\x41\x64ministrationService\x12M\n\x0c\x44\x65scribeCase\x12\x1d.panji.v1.DescribeCaseRequest\x1a\x1e.panji.v1.DescribeCaseResponse\x12\x44\n\tEraseCase\x12\x1a.panji.v1.EraseCaseRequest\x1a\x1b.panji.v1.EraseCaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBECASERESPONSE']._serialized_start=176
   _globals['_DESCRIBECASERESPONSE']._serialized_end=380
   _globals['_STATEMENTOUTLINE']._serialized_start=382
-  _globals['_STATEMENTOUTLINE']._serialized_end=461
-  _globals['_ERASECASEREQUEST']._serialized_start=463
-  _globals['_ERASECASEREQUEST']._serialized_end=500
-  _globals['_ERASECASERESPONSE']._serialized_start=502
-  _globals['_ERASECASERESPONSE']._serialized_end=558
-  _globals['_ADMINISTRATIONSERVICE']._serialized_start=561
-  _globals['_ADMINISTRATIONSERVICE']._serialized_end=733
+  _globals['_STATEMENTOUTLINE']._serialized_end=498
+  _globals['_ERASECASEREQUEST']._serialized_start=500
+  _globals['_ERASECASEREQUEST']._serialized_end=537
+  _globals['_ERASECASERESPONSE']._serialized_start=539
+  _globals['_ERASECASERESPONSE']._serialized_end=595
+  _globals['_ADMINISTRATIONSERVICE']._serialized_start=598
+  _globals['_ADMINISTRATIONSERVICE']._serialized_end=770
 # @@protoc_insertion_point(module_scope)

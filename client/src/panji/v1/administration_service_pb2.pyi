@@ -95,6 +95,8 @@ class StatementOutline(message.Message):
     KIND_FIELD_NUMBER: builtins.int
     SENDER_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
+    RECIPIENT_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
     digest: builtins.bytes
     """SHA-256 of its envelope (32 bytes)."""
     kind: builtins.str
@@ -103,6 +105,10 @@ class StatementOutline(message.Message):
     """The organisation that spoke."""
     index: builtins.int
     """Its index in the log."""
+    recipient: builtins.str
+    """The organisation that it is for."""
+    sequence: builtins.int
+    """Its number in that organisation's feed, from 1."""
     def __init__(
         self,
         *,
@@ -110,10 +116,12 @@ class StatementOutline(message.Message):
         kind: builtins.str = ...,
         sender: builtins.str = ...,
         index: builtins.int = ...,
+        recipient: builtins.str = ...,
+        sequence: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "index", b"index", "kind", b"kind", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "index", b"index", "kind", b"kind", "recipient", b"recipient", "sender", b"sender", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,7 +66,7 @@ class AdministrationServiceServicer:
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
-        MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `digests` are not the statements of the case.
+        MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `statements` are not the statements of the case.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

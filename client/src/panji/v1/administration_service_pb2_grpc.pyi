@@ -44,7 +44,7 @@ class AdministrationServiceStub:
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
-    MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `digests` are not the statements of the case.
+    MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `statements` are not the statements of the case.
     """
 
 @_typing.type_check_only
@@ -63,7 +63,7 @@ class AdministrationServiceAsyncStub(AdministrationServiceStub):
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
-    MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `digests` are not the statements of the case.
+    MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `statements` are not the statements of the case.
     """
 
 class AdministrationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,7 +91,7 @@ class AdministrationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
-        MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `digests` are not the statements of the case.
+        MOVE_NOT_ALLOWED, and TARGETS_MISMATCH where `statements` are not the statements of the case.
         """
 
 def add_AdministrationServiceServicer_to_server(servicer: AdministrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

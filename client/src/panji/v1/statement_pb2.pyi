@@ -893,7 +893,7 @@ class Erasure(message.Message):
     LEGAL_BASIS_FIELD_NUMBER: builtins.int
     REASONS_FIELD_NUMBER: builtins.int
     REFERENCE_FIELD_NUMBER: builtins.int
-    DIGESTS_FIELD_NUMBER: builtins.int
+    STATEMENTS_FIELD_NUMBER: builtins.int
     reasons: builtins.str
     """Why. Required; at most 5,000 characters. Nothing of the content itself."""
     reference: builtins.str
@@ -903,9 +903,9 @@ class Erasure(message.Message):
         """The law that demands it. Required."""
 
     @builtins.property
-    def digests(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
-        """SHA-256 of the envelope of every statement that is erased (32 bytes each), in the log's order: all statements of the
-        case but those of the exchange and its operator. Required.
+    def statements(self) -> containers.RepeatedCompositeFieldContainer[ErasedStatement]:
+        """Every statement that is erased, in the log's order: all statements of the case but those of the exchange and its
+        operator. Required; at most 10,000.
         """
 
     def __init__(
@@ -914,11 +914,45 @@ class Erasure(message.Message):
         legal_basis: LegalBasis | None = ...,
         reasons: builtins.str = ...,
         reference: builtins.str = ...,
-        digests: abc.Iterable[builtins.bytes] | None = ...,
+        statements: abc.Iterable[ErasedStatement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["legal_basis", b"legal_basis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digests", b"digests", "legal_basis", b"legal_basis", "reasons", b"reasons", "reference", b"reference"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["legal_basis", b"legal_basis", "reasons", b"reasons", "reference", b"reference", "statements", b"statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ErasedStatement(message.Message):
+    """A statement that is erased, and its place. With the salt goes what binds the two in the log: from then on they are
+    bound by the signatures on this.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    RECIPIENT_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    digest: builtins.bytes
+    """SHA-256 of its envelope (32 bytes). Required."""
+    index: builtins.int
+    """Its index in the log."""
+    recipient: builtins.str
+    """The organisation that it was for. Required."""
+    sequence: builtins.int
+    """Its number in that organisation's feed, from 1."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.bytes = ...,
+        index: builtins.int = ...,
+        recipient: builtins.str = ...,
+        sequence: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "index", b"index", "recipient", b"recipient", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

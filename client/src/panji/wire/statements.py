@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from panji.core import statements, vocabulary
-from panji.core.rules import MAX_TARGETS
+from panji.core.rules import MAX_ERASED, MAX_TARGETS
 from panji.core.statements import KIND_OF, Statement
 from panji.errors import InputError, MalformedError, Violation
 from panji.v1 import statement_pb2
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     Convert: TypeAlias = Callable[[Any], Any]
 
-_ENOUGH = MAX_TARGETS + 1  # no list of messages may be so long: the rules refuse it without the rest being read
+# No list of messages may be so long: the rules refuse it without the rest being read.
+_ENOUGH = max(MAX_TARGETS, MAX_ERASED) + 1
 _FRAME: dict[str, Any] = {"id": "", "exchange": "", "sender": "", "recipient": "", "language": "", "issued_at": None}
 
 
@@ -195,6 +196,7 @@ for _type in (
     statements.BatchReference,
     statements.Question,
     statements.TargetDecision,
+    statements.ErasedStatement,
     *KIND_OF,
 ):  # parts before the wholes that hold them
     _TO_VALUE[_type] = _to_value(_type)

@@ -57,7 +57,12 @@ class AdministrationService(administration_service_pb2_grpc.AdministrationServic
             opened_at=to_timestamp(case.opened_at),
             statements=[
                 administration_service_pb2.StatementOutline(
-                    digest=row.digest, kind=row.kind, sender=row.sender, index=row.index
+                    digest=row.digest,
+                    kind=row.kind,
+                    sender=row.sender,
+                    index=row.index,
+                    recipient=row.recipient,
+                    sequence=row.sequence,
                 )
                 for row in rows
             ],

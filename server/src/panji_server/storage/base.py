@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from panji.core.merkle import Frontier
+from panji.core.statements import ErasedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -78,6 +79,11 @@ class Row:
         """Whether what the statement said is gone."""
         return not self.envelope
 
+    @property
+    def place(self) -> ErasedStatement:
+        """What an erasure names it by."""
+        return ErasedStatement(digest=self.digest, index=self.index, recipient=self.recipient, sequence=self.sequence)
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -125,8 +131,8 @@ class Known:
     """Those of the (case index, digest) pairs asked for that are in the log."""
     sequences: Mapping[str, int]
     """Last sequence of each recipient asked for; 0 where it has none."""
-    digests: Mapping[int, Sequence[bytes]]
-    """What the sides have said in the cases that are to be erased: digests in the log's order, by case index."""
+    erasable: Mapping[int, Sequence[ErasedStatement]]
+    """What the sides have said in the cases that are to be erased, in the log's order, by case index."""
     said: Mapping[tuple[int, str], tuple[int, int]]
     """How many statements each sender has in the cases asked for, and how many bytes, by case index and sender."""
 

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panji.core.merkle import Position
+    from panji.core.statements import ErasedStatement
 
 SCHEMA_VERSION = 2
 """Of ``PRAGMA user_version``. A database of another version is refused."""
@@ -536,8 +537,8 @@ class _SQLiteAppend(Append):
             ).fetchone()[0]
             for one in recipients
         }
-        digests = {found[one][0]: self._said(found[one][0]) for one in erasures if one in found}
-        return Known(by_id, found, answered, sequences, digests, self._amounts([index for index, _ in found.values()]))
+        erasable = {found[one][0]: self._said(found[one][0]) for one in erasures if one in found}
+        return Known(by_id, found, answered, sequences, erasable, self._amounts([index for index, _ in found.values()]))
 
     def _amounts(self, case_indexes: Sequence[int]) -> dict[tuple[int, str], tuple[int, int]]:
         query = (
@@ -547,9 +548,9 @@ class _SQLiteAppend(Append):
         records = _select_in(self._connection, query, case_indexes)
         return {(index, sender): (count, size) for index, sender, count, size in records}
 
-    def _said(self, case_index: int) -> list[bytes]:
-        query = f"SELECT digest FROM statement WHERE case_idx = ? AND {_BY_A_SIDE} ORDER BY idx"
-        return [record[0] for record in self._connection.execute(query, (case_index,))]
+    def _said(self, case_index: int) -> list[ErasedStatement]:
+        query = f"SELECT {_ROW} FROM statement WHERE case_idx = ? AND {_BY_A_SIDE} ORDER BY idx"
+        return [_row(record).place for record in self._connection.execute(query, (case_index,))]
 
     def _has(self, case_index: int, digest: bytes) -> bool:
         query = "SELECT 1 FROM statement WHERE case_idx = ? AND digest = ?"

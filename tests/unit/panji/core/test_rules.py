@@ -31,6 +31,7 @@ from support.statements import (
     a_target_decision,
     a_withdrawal,
     an_acknowledgement,
+    an_erased_statement,
     an_erasure,
     an_evidence,
     an_id,
@@ -248,7 +249,10 @@ REQUIRED = {
     "decision.targets[1].duplicate_of",
     "deadline_missed.due_at",
     "erasure.legal_basis.jurisdiction",
-    "erasure.digests",
+    "erasure.statements",
+    "erasure.statements[0].digest",
+    "erasure.statements[0].recipient",
+    "erasure.statements[0].sequence",
     "directory_record.document",
 }
 EMPTY = {str: "", bytes: b"", tuple: (), int: 0, bool: False, datetime: None}
@@ -324,8 +328,12 @@ def test_a_missed_deadline_names_who_fetched_the_flag_with_the_time_or_neither()
 
 
 def test_an_erasure_names_what_it_erases() -> None:
-    assert wrong_in(an_erasure(digests=())) == {"erasure.digests": "are required"}
-    assert set(wrong_in(an_erasure(digests=(DIGEST, b"")))) == {"erasure.digests[1]"}
+    assert wrong_in(an_erasure(statements=())) == {"erasure.statements": "are required"}
+    first, nameless = an_erased_statement(), an_erased_statement(index=2, digest=b"")
+    assert set(wrong_in(an_erasure(statements=(first, nameless)))) == {"erasure.statements[1].digest"}
+    for another in (first, an_erased_statement(index=0)):
+        wrong = wrong_in(an_erasure(statements=(first, another)))
+        assert wrong == {"erasure.statements": "are not in the log's order, each once"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in OPENING])

@@ -28,7 +28,7 @@ from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from panji.core.cosignature import Cosigner
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
-from panji.core.statements import DeadlineMissed, DirectoryRecord, Erasure, LegalBasis
+from panji.core.statements import DeadlineMissed, DirectoryRecord, ErasedStatement, Erasure, LegalBasis
 from panji.core.tlog_policy import parse_policy
 from panji.core.tlog_proof import Opening, from_receipt
 from panji.core.vocabulary import CaseState, Deadline
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from panji.evidence.verify import Evidence
+    from panji.trust import Verified
 
 ACK = "statements/0002-acknowledgement"
 
@@ -839,17 +840,22 @@ def redacted_pair(stage: Stage) -> tuple[bytes, Content]:
 # Erased content.
 
 
-def erase(stage: Stage, *, naming: tuple[bytes, ...] | None = None) -> None:
+def erase(stage: Stage, *, naming: tuple[ErasedStatement, ...] | None = None) -> None:
     """Two persons of the operator erase the case; what is left are the entries."""
     stage.signers[OPERATOR].append(PrivateKeySigner.generate())
     stage.record()
     body = Erasure(
         legal_basis=LegalBasis(jurisdiction="ID", law="UU 27/2022"),
         reasons="The data subject asked for it.",
-        digests=tuple(one.digest for one in stage.said) if naming is None else naming,
+        statements=tuple(map(_place, stage.said)) if naming is None else naming,
     )
     for side in (MINISTRY, PLATFORM):
         stage.reply(body, sender=OPERATOR, recipient=side)
+
+
+def _place(said: Verified) -> ErasedStatement:
+    it = said.receipt
+    return ErasedStatement(digest=it.digest, index=it.index, recipient=it.recipient, sequence=it.sequence)
 
 
 def erased(stage: Stage) -> bytes:
@@ -881,7 +887,7 @@ def test_of_an_erased_case_place_and_erasure_stay_proven(decided: Stage) -> None
 
 
 def test_content_that_is_missing_as_erased_must_be_named_by_an_erasure(decided: Stage) -> None:
-    erase(decided, naming=(bytes(32),))
+    erase(decided, naming=(replace(_place(decided.said[0]), index=0),))
     with pytest.raises(EvidenceError, match="no erasure of the operator names"):
         verify(erased(decided), decided.key)
 
@@ -890,7 +896,9 @@ def test_an_erasure_by_one_person_is_refused(decided: Stage) -> None:
     decided.signers[OPERATOR].append(PrivateKeySigner.generate())
     decided.record()
     body = Erasure(
-        legal_basis=LegalBasis(jurisdiction="ID", law="UU 27/2022"), reasons="So.", digests=(decided.said[0].digest,)
+        legal_basis=LegalBasis(jurisdiction="ID", law="UU 27/2022"),
+        reasons="So.",
+        statements=(_place(decided.said[0]),),
     )
     decided.reply(body, signers=decided.signers[OPERATOR][:1], sender=OPERATOR, recipient=MINISTRY)
     with pytest.raises(SignatureError, match="two persons"):

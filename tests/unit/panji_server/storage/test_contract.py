@@ -510,7 +510,7 @@ def test_what_the_sides_said_is_erased_and_its_places_stay(storage: Storage) -> 
     flag, other = flags(2)
     answer = reply(flag, an_acknowledgement(), 50)
     (first, kept), (second,) = put(storage, flag, other), put(storage, answer)
-    erasure = an_erasure_of(flag, answer)
+    erasure = an_erasure_of(flag, answer, at=storage)
     (third,) = put(storage, erasure)
     gone = [replace(one.row, envelope=b"", salt=b"") for one in (first, second)]
     assert storage.rows([0, 1, 2, 3]) == [gone[0], kept.row, gone[1], third.row]
@@ -538,7 +538,7 @@ def test_nothing_is_left_of_what_was_erased_in_any_file(tmp_path: Path) -> None:
         put(storage, *flags(3, first=10), flag)
         files = [tmp_path / "exchange.db", tmp_path / "exchange.db-wal"]
         assert any(secret.encode() in file.read_bytes() for file in files)
-        put(storage, an_erasure_of(flag))
+        put(storage, an_erasure_of(flag, at=storage))
         assert not any(secret.encode() in file.read_bytes() for file in files)
         put(storage, *flags(3, first=20))
         assert not any(secret.encode() in file.read_bytes() for file in files)
@@ -555,7 +555,7 @@ def test_every_backend_gives_the_same_records(tmp_path: Path) -> None:
             flag, other = flags(2)
             put(storage, flag, other)
             put(storage, reply(flag, an_acknowledgement(), 50), missed(other, due_at=LATER))
-            put(storage, an_erasure_of(other))
+            put(storage, an_erasure_of(other, at=storage))
             made.append({table: list(storage.records(table)) for table in COLUMNS})
     assert [len(records) for records in made[0].values()] == [5, 2, 2, 8, 3, 1]
     assert all(len(record) == len(COLUMNS[table]) for table, records in made[0].items() for record in records)
