@@ -313,6 +313,10 @@ class LyingExchange:
         self.errors: dict[str, deque[RefusedError | grpc.StatusCode | status_pb2.Status]] = defaultdict(deque)
         self.breaks: deque[int] = deque()
         self.calls: list[tuple[str, Any]] = []
+        self.stops_at_end = True
+        """Whether a stream that is to stop at the end does."""
+        self.chatters = False
+        """Whether a stream without news is full of empty frames."""
         self._news = threading.Condition()
         home.mkdir(parents=True, exist_ok=True)
         certificate, key = authority.issue_server()
@@ -455,10 +459,10 @@ class LyingExchange:
             yield feed_service_pb2.WatchResponse(deliveries=deliveries)
             if left == 0:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "told to break off")
-            if request.stop_at_end:
+            if request.stop_at_end and self.stops_at_end:
                 return
             with self._news:
-                while len(feed) == sent and context.is_active():
+                while len(feed) == sent and context.is_active() and not self.chatters:
                     self._news.wait()
 
     def _wake(self) -> None:

@@ -43,6 +43,7 @@ from panji.core.statements import (
 )
 from panji.core.vocabulary import AcknowledgementLevel
 from panji.errors import ConfigError, MalformedError, PanjiError, RefusedError, TransportError
+from panji.feed import Patience
 from panji.operations import InclusionProof, Operations
 from panji.session import Session, Signed, Verified, VerifiedCase
 from panji.steps import Disk, Rpc, Step, Steps, Turn
@@ -282,19 +283,21 @@ class Client:
         Args:
             after: Begin after this sequence and leave the stored cursor alone; None: begin at the stored cursor.
             follow: Wait for more at the end, and reconnect when the connection breaks. Otherwise end, or raise
-                TransportError.
+                TransportError, also when no statement that verifies came within the client's timeout.
         """
         feed = self._run(self._operations.feed(after))
         while True:
             with _translated():
                 call = self._methods["Watch"](feed.request(follow=follow))
             problem: PanjiError | None = None
+            patience = Patience(None if follow else self._timeout)
             try:
-                while (frame := _next_frame(call)) is not None:
+                while (frame := _next_frame(call, patience)) is not None:
                     for verified in self._run(feed.receive(frame)):
                         if isinstance(verified, Verified):
                             yield verified
                         self._run(feed.handled(verified))
+                        patience.renew()
             except (TransportError, RefusedError) as error:
                 problem = error
             finally:
@@ -649,12 +652,14 @@ class AsyncClient:
             with _translated():
                 call = self._methods["Watch"](feed.request(follow=follow))
             problem: PanjiError | None = None
+            patience = Patience(None if follow else self._timeout)
             try:
-                while (frame := await self._next_frame(call)) is not None:
+                while (frame := await self._next_frame(call, patience)) is not None:
                     for verified in await self._run(feed.receive(frame)):
                         if isinstance(verified, Verified):
                             yield verified
                         await self._run(feed.handled(verified))
+                        patience.renew()
             except (TransportError, RefusedError) as error:
                 problem = error
             finally:
@@ -798,9 +803,13 @@ class AsyncClient:
             raise TransportError(_CLOSED)
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
-    async def _next_frame(self, call: Any) -> Any:
+    async def _next_frame(self, call: Any, patience: Patience) -> Any:
         with self._told_apart(), _translated():
-            frame = await call.read()
+            try:
+                async with asyncio.timeout(patience.left()):
+                    frame = await call.read()
+            except TimeoutError as error:
+                raise patience.ended() from error
         return None if frame is grpc.aio.EOF else frame
 
     @contextmanager
@@ -833,9 +842,28 @@ def _flag_of(case: VerifiedCase | Verified) -> Verified:
     return case.flag if isinstance(case, VerifiedCase) else case
 
 
-def _next_frame(call: Any) -> Any:
-    with _translated():
-        return next(call, None)
+def _next_frame(call: Any, patience: Patience) -> Any:
+    left = patience.left()
+    if left is None:
+        with _translated():
+            return next(call, None)
+    # A call of grpcio waits for its next message as long as it takes, unless it is cancelled.
+    in_vain = threading.Event()
+
+    def end() -> None:
+        in_vain.set()
+        call.cancel()
+
+    timer = threading.Timer(left, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        with _translated():
+            return next(call, None)
+    except TransportError as error:
+        raise (patience.ended() if in_vain.is_set() else error) from error.__cause__
+    finally:
+        timer.cancel()
 
 
 @contextmanager

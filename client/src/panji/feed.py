@@ -1,16 +1,19 @@
-"""One reading of our feed: where it stands, and what to do when it breaks off."""
+"""One reading of our feed: where it stands, how long it waits, and what to do when it breaks off."""
 
 from __future__ import annotations
 
 import random
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from panji.errors import Reason, RefusedError
+from panji.errors import Reason, RefusedError, TransportError
 from panji.inbox import Cursor
 from panji.v1 import feed_service_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from panji.errors import PanjiError, QuarantinedError
     from panji.operations import Operations
     from panji.session import Erased, Verified
@@ -96,6 +99,43 @@ class Feed:
         self._failures = min(self._failures + 1, 16)
         # Spread out: the exchange's other participants lost their streams at the same moment.
         return max(least, longest * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+
+
+class Patience:
+    """How long a reading of the feed that is to end waits for the next statement.
+
+    Only a statement that verifies renews it: an exchange may send empty frames, or nothing, for ever.
+
+    Args:
+        timeout: The longest wait; None: there is no limit.
+        clock: Seconds that only go forwards.
+    """
+
+    def __init__(self, timeout: timedelta | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = timeout
+        self._clock = clock
+        self.renew()
+
+    def renew(self) -> None:
+        """Begins to wait anew: a statement came, and was handled."""
+        self._since = self._clock()
+
+    def left(self) -> float | None:
+        """Returns for how many seconds the next frame may be waited for; None: for ever.
+
+        Raises:
+            TransportError: For none.
+        """
+        if self._timeout is None:
+            return None
+        left = self._timeout.total_seconds() - (self._clock() - self._since)
+        if left <= 0:
+            raise self.ended()
+        return left
+
+    def ended(self) -> TransportError:
+        """Returns the error of a wait that was in vain."""
+        return TransportError(f"the feed neither brought a statement nor ended within {self._timeout}")
 
 
 def is_denial(result: object) -> bool:

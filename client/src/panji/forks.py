@@ -7,6 +7,7 @@ hold: the head that we believed stays, so an exchange that still shows the other
 from __future__ import annotations
 
 import os
+import threading
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ class Forks:
 
 def _write(path: Path, text: str) -> None:
     """Writes a file whole or not at all; on the disk when this returns."""
-    new = path.with_name(f"{path.name}.new")
+    # Several threads or processes may find the same contradiction at once: each writes a file of its own.
+    new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     with new.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from panji.core import heads
 from panji.core.heads import Head, Link
-from panji.errors import NoteError, Reason, RefusedError
+from panji.errors import NoteError, ProofError, Reason, RefusedError
 from panji.steps import Disk, Rpc, Steps, Turn
 from panji.store import damaged
 from panji.v1 import log_service_pb2
@@ -49,7 +49,8 @@ class Heads:
         self._held: Head | None = None
         """As the state file had it when it was last read."""
         self._known: OrderedDict[int, Head] = OrderedDict()
-        self._waiting: dict[str, Head] = {}
+        self._waiting: dict[object, Sequence[Head]] = {}
+        """What each operation that waits for its turn, or has it, wants proven."""
         self._unsynced = False
 
     def newest(self) -> Head | None:
@@ -86,14 +87,14 @@ class Heads:
             RefusedError: The exchange does not prove it now.
             TransportError: No answer came.
         """
-        seen = {note: self._head(note) for note in notes}
-        if not all(self._knows(head) for head in seen.values()):
-            self._waiting.update(seen)
+        seen = [self._head(note) for note in dict.fromkeys(notes)]
+        if not self._knows_all(seen):
+            operation = object()
+            self._waiting[operation] = seen
             try:
-                yield from self._link(seen.values())
+                yield from self._link(seen)
             finally:
-                for note in seen:
-                    self._waiting.pop(note, None)
+                del self._waiting[operation]
         if durable and self._unsynced:
             yield Disk(self._sync)
 
@@ -117,12 +118,17 @@ class Heads:
         overtaken.verify(overtaken.older, (yield from self._proofs(overtaken.older, held)))
         return held
 
-    def _link(self, seen: Iterable[Head]) -> Steps[None]:
+    def _link(self, seen: Sequence[Head]) -> Steps[None]:
         release = yield Turn()
         try:
-            # Whoever has the turn proves the heads of all who wait for it: most find theirs proven when it comes.
-            while not all(self._knows(head) for head in seen):
-                link = heads.link(self._held, self._known, list(self._waiting.values()))
+            # Whoever has the turn proves the heads of all who wait for it: most find theirs proven when it comes. Its
+            # own are always among them, whatever became of those who waited with the same: a head that one operation
+            # was refused the proof of is not proven to another.
+            while not self._knows_all(seen):
+                waiting = [head for wanted in list(self._waiting.values()) for head in wanted]
+                link = heads.link(self._held, self._known, [*waiting, *seen])
+                if link is None and not self._knows_all(seen):
+                    raise ProofError("a head of the log was not proven to be of the log that we hold")
                 if link is None or (yield from self._extend(link)):
                     return
         finally:
@@ -172,6 +178,9 @@ class Heads:
         with self._store.transaction() as connection:
             connection.execute("UPDATE head SET checkpoint = checkpoint")
         self._unsynced = False
+
+    def _knows_all(self, seen: Iterable[Head]) -> bool:
+        return all(self._knows(head) for head in seen)
 
     def _knows(self, head: Head) -> bool:
         held = self._held

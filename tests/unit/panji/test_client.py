@@ -30,6 +30,7 @@ from support.statements import (
     an_id,
 )
 
+from panji import client as clients
 from panji import operations
 from panji.client import AsyncClient, Client
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
@@ -50,6 +51,7 @@ from panji.errors import (
     VerificationError,
     Violation,
 )
+from panji.feed import Patience
 from panji.outbox import Outbox
 from panji.session import Verified
 from panji.v1 import flag_service_pb2, receipt_pb2
@@ -509,6 +511,39 @@ def test_without_following_a_stream_that_breaks_off_is_an_error(stage: Stage, pl
     with pytest.raises(TransportError):
         next(watched)
     assert len(list(platform.watch(follow=False))) == 1
+
+
+@pytest.mark.parametrize("chatters", [False, True])
+def test_without_following_a_feed_that_never_ends_is_an_error(stage: Stage, *, chatters: bool) -> None:
+    """Attack: the exchange keeps the stream open, silent or with empty frames without end."""
+    stage.exchange.stops_at_end, stage.exchange.chatters = False, chatters
+    platform = stage.connect(PLATFORM, timeout=timedelta(milliseconds=300))
+    with pytest.raises(TransportError):
+        list(platform.watch(follow=False))
+
+
+class Impatient(Patience):
+    """Has time until the first statement, and hardly any after it."""
+
+    def renew(self) -> None:
+        if hasattr(self, "_since"):
+            self._timeout = timedelta(milliseconds=100)
+        super().renew()
+
+
+@pytest.mark.parametrize("chatters", [False, True])
+def test_without_following_a_feed_that_never_ends_is_an_error_after_what_it_did_bring(
+    stage: Stage, platform: Any, monkeypatch: pytest.MonkeyPatch, *, chatters: bool
+) -> None:
+    monkeypatch.setattr(clients, "Patience", Impatient)
+    (signed,) = stage.flags(1)
+    stage.exchange.stops_at_end, stage.exchange.chatters = False, chatters
+    watched = platform.watch(follow=False)
+    assert next(watched).digest == signed.digest
+    with pytest.raises(TransportError, match=r"neither brought a statement nor ended within 0:00:00\.1"):
+        next(watched)
+    stage.exchange.stops_at_end = True
+    assert list(platform.watch(follow=False)) == []
 
 
 def test_a_feed_that_is_refused_for_good_is_an_error(stage: Stage, platform: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from panji import feed as feeds
 from panji.errors import Reason, RefusedError, TransportError
-from panji.feed import Feed
+from panji.feed import Feed, Patience
 from panji.inbox import Cursor
 
 
@@ -41,3 +41,23 @@ def test_an_exchange_sends_nobody_to_sleep_for_years(feed: Feed) -> None:
 def test_what_waiting_does_not_mend_is_raised(feed: Feed) -> None:
     with pytest.raises(RefusedError):
         feed.pause(RefusedError(Reason.PARTICIPANT_UNKNOWN, "who?"))
+
+
+# Patience.
+
+
+def test_only_a_statement_renews_the_patience_of_a_reading_that_is_to_end() -> None:
+    now = 100.0
+    patience = Patience(timedelta(seconds=30), clock=lambda: now)
+    assert patience.left() == 30
+    now = 120.0
+    assert patience.left() == patience.left() == 10
+    patience.renew()
+    assert patience.left() == 30
+    now = 150.0
+    with pytest.raises(TransportError, match="within 0:00:30"):
+        patience.left()
+
+
+def test_a_reading_that_follows_waits_for_ever() -> None:
+    assert Patience(None, clock=lambda: 1e9).left() is None

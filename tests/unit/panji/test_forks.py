@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +20,6 @@ from panji.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOG = Log()
 for number in range(1, 4):
@@ -71,6 +73,23 @@ def test_the_evidence_is_on_the_disk_before_the_state_says_so(forks: Forks, monk
 def test_the_same_contradiction_again_is_one_piece_of_evidence(forks: Forks, tmp_path: Path) -> None:
     assert forks.save(SPLIT, NOON).saved == forks.save(SPLIT, NOON + timedelta(days=1)).saved
     assert len(list(tmp_path.glob("*.fork-*"))) == 1
+
+
+def test_those_who_find_the_same_contradiction_at_once_all_save_it(
+    forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_written = threading.Barrier(2)
+    replace = Path.replace
+
+    def together(new: Path, path: Path) -> Path:
+        both_written.wait(10)
+        return replace(new, path)
+
+    monkeypatch.setattr(Path, "replace", together)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: forks.save(SPLIT, NOON), range(2))
+    assert first.saved == second.saved
+    assert list(tmp_path.glob("*.fork-*")) == [first.saved]
 
 
 def test_contradictions_are_raised_oldest_first_until_a_person_has_looked_at_all_of_them(forks: Forks) -> None:

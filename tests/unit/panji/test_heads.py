@@ -18,6 +18,7 @@ from support.statements import MINISTRY, NOON, PLATFORM, a_flag, an_acknowledgem
 
 from panji import heads
 from panji.client import AsyncClient, Client
+from panji.core import heads as cores
 from panji.core.checkpoint import open_checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
 from panji.errors import (
@@ -34,7 +35,9 @@ from panji.errors import (
 )
 from panji.heads import Heads
 from panji.outbox import Outbox
+from panji.steps import Rpc, Turn
 from panji.store import Store
+from panji.v1 import log_service_pb2
 from panji.wire.receipts import delivery_to_message
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from support.stage import Stage
 
     from panji.session import Verified
+    from panji.steps import Step
 
 
 def stored(stage: Stage, who: str = MINISTRY) -> str | None:
@@ -162,17 +166,25 @@ def test_the_log_is_followed_from_head_to_head(stage: Stage, ministry: Any) -> N
     assert asked(stage) == [([3], 10)]
 
 
+class Waiting(dict[Any, Any]):
+    """Those who wait for a proof, and a word to the test when so many do."""
+
+    def __init__(self, count: int, all_there: threading.Event) -> None:
+        super().__init__()
+        self.count = count
+        self.all_there = all_there
+
+    def __setitem__(self, operation: object, wanted: Any) -> None:
+        super().__setitem__(operation, wanted)
+        if len(self) == self.count:
+            self.all_there.set()
+
+
 def test_those_who_submit_at_once_share_the_question(tmp_path: Any, authority: Authority) -> None:
     """Whoever comes first holds up the others; the second asks for all of them."""
     world, all_there, count = World(), threading.Event(), 8
     with LyingExchange(world, tmp_path / "exchange", authority) as exchange:
         profile = world.profile(tmp_path, MINISTRY, exchange.address, authority)
-
-        class Waiting(dict[str, Any]):
-            def update(self, *more: Any) -> None:  # type: ignore[override]
-                super().update(*more)
-                if len(self) == count:
-                    all_there.set()
 
         def hold(response: Any) -> Any:
             all_there.wait(10)
@@ -182,7 +194,7 @@ def test_those_who_submit_at_once_share_the_question(tmp_path: Any, authority: A
             async with AsyncClient.connect(profile) as client:
                 await client.submit(await client.flag(PLATFORM, a_flag()))
                 exchange.lies["GetConsistencyProofs"] = hold
-                client._operations._heads._waiting = Waiting()
+                client._operations._heads._waiting = Waiting(count, all_there)
                 signed = [await client.flag(PLATFORM, a_flag()) for _ in range(count)]
                 submitting = [asyncio.create_task(client.submit(one)) for one in signed]
                 await asyncio.gather(*submitting)
@@ -513,6 +525,108 @@ def test_a_head_with_a_line_of_an_unknown_key_is_a_head_and_one_with_a_bad_line_
     stage.exchange.lies["GetCheckpoint"] = lambda response: type(response)(checkpoint=response.checkpoint + bad)
     with pytest.raises(NoteError, match="not over this text"):
         ministry.checkpoint()
+
+
+# Several who are shown the same head at once: what one was refused, no other may take for proven.
+
+
+def refuse_the_first(stage: Stage, client: Any, waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange refuses a proof once, and no sooner than so many operations of the client wait for it."""
+    all_there, refused = threading.Event(), threading.Event()
+    client._operations._heads._waiting = Waiting(waiting, all_there)
+    fail = stage.exchange._fail
+
+    def refuse(method: str, context: grpc.ServicerContext) -> None:
+        if method == "GetConsistencyProofs" and not refused.is_set():
+            refused.set()
+            assert all_there.wait(10)
+            stage.exchange.errors[method].append(RefusedError(Reason.REQUEST_INVALID, "no"))
+        fail(method, context)
+
+    monkeypatch.setattr(stage.exchange, "_fail", refuse)
+
+
+def at_once(count: int, operation: Callable[[], Any]) -> list[BaseException | None]:
+    """How each of several operations at once ends."""
+    with ThreadPoolExecutor(count) as pool:
+        return [one.exception() for one in [pool.submit(operation) for _ in range(count)]]
+
+
+@pytest.mark.parametrize("name", ["case", "cases", "checkpoint"])
+def test_a_fork_whose_proof_was_refused_to_one_is_not_believed_by_those_who_waited_with_it(
+    stage: Stage, ministry: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: the exchange forks, shows the fork to several operations of a client, and denies the first its proof."""
+    stage.flags(5)
+    ministry.checkpoint()
+    rewrite(stage, 0, 6)
+    refuse_the_first(stage, ministry, 3, monkeypatch)
+    ended = at_once(3, lambda: OPERATIONS[name](stage, ministry))
+    assert {type(one) for one in ended} <= {LogForkError, RefusedError}  # the first may see what the others found
+    assert [type(one) for one in ended].count(LogForkError) >= 2
+
+
+def test_an_honest_head_whose_proof_was_refused_to_one_is_proven_to_the_other(
+    stage: Stage, ministry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.flags(5)
+    ministry.checkpoint()
+    stage.flags(2)
+    refuse_the_first(stage, ministry, 2, monkeypatch)
+    ended = at_once(2, ministry.checkpoint)
+    assert sorted(type(one).__name__ for one in ended) == ["NoneType", "RefusedError"]
+    assert asked(stage) == [([5], 7), ([5], 7)]
+    assert stored(stage) == stage.world.exchange.log.checkpoint(7)
+
+
+@pytest.fixture
+def alone(stage: Stage, ministry: Any) -> Heads:
+    """What a client holds of a log of three entries, to be carried out step by step."""
+    stage.flags(3)
+    ministry.checkpoint()
+    held: Heads = ministry._operations._heads
+    return held
+
+
+def until(steps: Any, kind: type[Step]) -> None:
+    """Carries steps out until one of a kind, which is left to do."""
+    step = next(steps)
+    while not isinstance(step, kind):
+        step = steps.send((lambda: None) if isinstance(step, Turn) else None)
+
+
+@pytest.mark.parametrize("end", [TransportError("gone"), RefusedError(Reason.OVERLOADED, "later"), None])
+def test_whoever_is_given_the_turn_asks_for_its_own_heads_however_those_before_it_ended(
+    stage: Stage, alone: Heads, end: Exception | None
+) -> None:
+    """Attack: the first is refused its proof, gets no answer, or is cancelled by its caller."""
+    rewrite(stage, 0, 5)
+    note = stage.world.exchange.log.checkpoint(5)
+    first, second = alone.link([note]), alone.link([note])
+    until(second, Turn)
+    until(first, Rpc)
+    if end is None:
+        first.close()
+    else:
+        with pytest.raises(type(end)):
+            first.throw(end)
+    question = second.send(lambda: None)
+    assert isinstance(question, Rpc)
+    assert (list(question.request.old_sizes), question.request.new_size) == ([3], 5)  # type: ignore[attr-defined]
+    with pytest.raises(LogForkError):
+        second.send(log_service_pb2.GetConsistencyProofsResponse(proofs=[log_service_pb2.ConsistencyProof()]))
+    assert not alone._waiting
+
+
+def test_what_nobody_proves_is_never_returned_as_if_it_were_proven(
+    stage: Stage, alone: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(stage, 0, 5)
+    monkeypatch.setattr(cores, "link", lambda *_: None)
+    steps = alone.link([stage.world.exchange.log.checkpoint(5)])
+    until(steps, Turn)
+    with pytest.raises(ProofError, match="was not proven"):
+        steps.send(lambda: None)
 
 
 # A statement that is left out.

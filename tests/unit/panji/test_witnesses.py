@@ -14,7 +14,9 @@ from support.statements import MINISTRY, NOON, PLATFORM, a_flag
 from support.witnesses import WITNESSES, cosigned, policy_text
 
 from panji.client import Client
-from panji.errors import ConfigError, LogForkError, NoteError, QuorumError, StaleHeadError
+from panji.errors import ConfigError, LogForkError, NoteError, QuorumError, Reason, RefusedError, StaleHeadError
+from panji.steps import Rpc, Turn
+from panji.v1 import log_service_pb2
 from panji.witnesses import Witnesses
 
 if TYPE_CHECKING:
@@ -151,6 +153,29 @@ def test_a_log_behind_the_witnesses_backs_is_noticed(stage: Stage) -> None:
     with pytest.raises(LogForkError) as caught:
         stage.connect().checkpoint()
     assert caught.value.saved
+
+
+def test_a_log_behind_the_witnesses_backs_is_noticed_by_one_who_waited_with_another_that_was_refused_the_proof(
+    stage: Stage,
+) -> None:
+    """Attack: two operations are shown the witnesses' other log at once, and the first is denied the proof."""
+    theirs = Log(stage.world.exchange.log.signer)
+    for number in range(2):
+        theirs.append(bytes([number]) * 32, "flag", PLATFORM, number + 1, NOON)
+    stage.show(ALDER, BIRCH)
+    client = stage.connect()
+    assert client.checkpoint().size == 3
+    operations = client._operations
+    note = cosigned(theirs.checkpoint(), ALDER, BIRCH, at=stage.now)
+    first, second = (operations._believe_witnesses(operations._witnesses, note) for _ in range(2))
+    assert isinstance(next(second), Turn)
+    assert isinstance(next(first), Turn)
+    assert isinstance(first.send(lambda: None), Rpc)
+    with pytest.raises(RefusedError):
+        first.throw(RefusedError(Reason.REQUEST_INVALID, "no"))
+    assert isinstance(second.send(lambda: None), Rpc)
+    with pytest.raises(LogForkError):
+        second.send(log_service_pb2.GetConsistencyProofsResponse(proofs=[log_service_pb2.ConsistencyProof()]))
 
 
 def test_another_root_of_the_same_size_before_the_witnesses_is_noticed(stage: Stage) -> None:
