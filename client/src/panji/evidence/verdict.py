@@ -101,7 +101,7 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
     content = evidence.content
     if not content.with_content:
         state = content.case.state.name
-        yield Unproven.CONTENT, f"what the sides said and signed, and that the case is {state}: content was left out"
+        yield Unproven.CONTENT, f"what the sides said, who said it, and that the case is {state}: content was left out"
     if any(not one.opening.salt for one in content.statements):
         yield Unproven.ERASED, "what was said, and that these entries were it: content was erased"
     if not evidence.texts_compared:

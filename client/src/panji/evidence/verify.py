@@ -254,8 +254,13 @@ def _require_plausible(content: Content, whole: Iterable[Verified]) -> None:
     told = (case.flag_digest, case.opened_at, case.updated_at, {case.overdue_since} - {None})
     if told != (items[0].opening.digest, times[0], times[-1], overdue):
         raise EvidenceError("the manifest tells another flag, or other times, than the statements have")
-    if any((one.statement.case_id, one.statement.in_reply_to) != (case.id, case.flag_digest) for one in whole):
-        raise EvidenceError("a statement of another case is among those of this one")
+    for said in (one.statement for one in whole):
+        if (said.case_id, said.in_reply_to) != (case.id, case.flag_digest):
+            raise EvidenceError("a statement of another case is among those of this one")
+        if said.test != case.test:
+            raise EvidenceError("the manifest and a statement differ in whether the case is a drill")
+        if said.kind in BY_THE_OPERATOR and said.sender in {case.authority, case.platform}:
+            raise EvidenceError("a side of the case makes the exchange's statements")
     if overdue and any(kind in _ANSWERS for kind in kinds[: kinds.index(Kind.DEADLINE_MISSED)]):
         raise EvidenceError("an answer stands before the statement that none had come")
 

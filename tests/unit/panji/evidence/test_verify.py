@@ -816,6 +816,59 @@ def test_without_content_a_missed_deadline_of_another_case_is_refused(silent: St
     assert content.silence is not None
 
 
+@pytest.mark.parametrize("drill", [True, False])
+def test_without_content_a_drill_is_not_shown_as_real_nor_the_other_way(stage: Stage, drill: bool) -> None:
+    stage.say(a_statement(a_flag(), id=stage.an_id(), test=drill))
+    body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+    for side in (MINISTRY, PLATFORM):
+        stage.reply(body, sender=OPERATOR, recipient=side, test=drill)
+    data, content = redacted(stage)
+    assert verify(data, stage.key).content.case.test is drill
+    with pytest.raises(EvidenceError, match="whether the case is a drill"):
+        verify(forged(data, case=replace(content.case, test=not drill)), stage.key)
+
+
+def test_without_content_one_statement_of_another_marker_is_enough_to_refuse(stage: Stage) -> None:
+    stage.flag()
+    body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+    stage.reply(body, sender=OPERATOR, recipient=MINISTRY)
+    stage.reply(body, sender=OPERATOR, recipient=PLATFORM, test=True)
+    data, _ = redacted_pair(stage)
+    with pytest.raises(EvidenceError, match="whether the case is a drill"):
+        verify(data, stage.key)
+
+
+@pytest.mark.parametrize("due_at", [None, NOON - timedelta(days=1)], ids=["hidden", "another"])
+def test_without_content_the_case_is_late_since_what_the_exchange_stated(silent: Stage, due_at: Any) -> None:
+    data, content = redacted(silent)
+    with pytest.raises(EvidenceError, match="other times"):
+        verify(forged(data, case=replace(content.case, overdue_since=due_at)), silent.key)
+
+
+def test_without_content_two_times_at_which_one_answer_was_due_are_refused(stage: Stage) -> None:
+    stage.flag()
+    for side in (MINISTRY, PLATFORM):
+        body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+        stage.reply(body, sender=OPERATOR, recipient=side)
+    data, _ = redacted_pair(stage)
+    with pytest.raises(EvidenceError, match="other times"):
+        verify(data, stage.key)
+
+
+def test_without_content_the_exchange_speaks_to_the_sides_of_the_case_and_is_none_of_them(silent: Stage) -> None:
+    data, content = redacted(silent)
+    flag, *missed = content.statements
+    assert flag.frame is not None
+    for liar, left, why in (
+        (STRANGER, missed, "between the sides"),
+        (OPERATOR, missed[1:], "a side of the case makes"),
+    ):
+        items = (replace(flag, frame=replace(flag.frame, sender=liar)), *left)
+        lie = forged(data, statements=items, case=replace(content.case, authority=liar))
+        with pytest.raises(EvidenceError, match=why):
+            verify(lie, silent.key)
+
+
 def redacted_pair(stage: Stage) -> tuple[bytes, Content]:
     """The statements on the stage as an exporter without scruples redacts them."""
     whole = read(unpack(bypassing(stage)))
