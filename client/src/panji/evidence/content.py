@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from panji.core.envelope import Envelope
     from panji.core.form import Check
+    from panji.core.statements import Body
 
     _E = TypeVar("_E", bound=IntEnum)
 
@@ -199,13 +200,17 @@ class Content:
         return said.body.document
 
     @property
-    def silence(self) -> tuple[Item, DeadlineMissed] | None:
-        """The exchange's first statement that the deadline passed, where there is one."""
+    def bodies(self) -> Iterator[tuple[Item, Body]]:
+        """What is said in the case, as far as it is in the bundle."""
         for one in self.statements:
             said = one.statement
-            if said is not None and isinstance(said.body, DeadlineMissed):
-                return one, said.body
-        return None
+            if said is not None:
+                yield one, said.body
+
+    @property
+    def silence(self) -> tuple[Item, DeadlineMissed] | None:
+        """The exchange's first statement that the deadline passed, where there is one."""
+        return next(((one, body) for one, body in self.bodies if isinstance(body, DeadlineMissed)), None)
 
 
 def write(content: Content, computed: Mapping[str, bytes]) -> dict[str, bytes]:

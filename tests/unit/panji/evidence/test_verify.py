@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from panji.evidence.verify import Evidence
+    from panji.trust import Verified
 
 ACK = "statements/0002-acknowledgement"
 
@@ -929,14 +930,84 @@ def test_of_an_erased_case_place_and_erasure_stay_proven(decided: Stage) -> None
     evidence = verify(erased(decided), decided.key)
     assert evidence.content.case.state is CaseState.ERASED
     assert Proven.LOGGED in proven(evidence)
-    assert {Unproven.ERASED} <= set(unproven(evidence))
+    assert {Unproven.ERASED, Unproven.STATE} <= set(unproven(evidence))
     assert Proven.STATE not in proven(evidence)
+    assert "beyond the word of whoever made this file" in line(evidence)
 
 
 def test_content_that_is_missing_as_erased_must_be_named_by_an_erasure(decided: Stage) -> None:
     erase(decided, naming=(bytes(32),))
     with pytest.raises(EvidenceError, match="no erasure of the operator names"):
         verify(erased(decided), decided.key)
+
+
+def lie_about_erased(stage: Stage, *items: Item, **changes: Any) -> bytes:
+    """What is erased, told by an exporter who puts other entries there, or tells another case."""
+    content = read(unpack(erased(stage)))
+    case = replace(content.case, updated_at=items[-1].opening.entry.received_at, **changes)
+    return forged(erased(stage), statements=items, case=case)
+
+
+def an_entry_as_erased(stage: Stage, other: Verified, digest: bytes) -> Item:
+    """An entry of the log that is not of the case, said to be the one that the erasure names."""
+    size, index = stage.log.size, other.receipt.index
+    proofs = stage.log.inclusion_proof(index, size), stage.log.consistency_proof(index + 1, size)
+    item = _erased(Item(from_receipt(other.receipt), *proofs, other.envelope))
+    extra = replace(item.opening, digest=digest).encode()
+    return replace(item, receipt=replace(item.receipt, extra=extra))
+
+
+def test_of_an_erased_case_every_digest_that_the_erasure_names_has_its_entry(decided: Stage) -> None:
+    erase(decided)
+    items = read(unpack(erased(decided))).statements
+    for left in range(1, 5):
+        with pytest.raises(EvidenceError, match="not those that the erasure names"):
+            verify(lie_about_erased(decided, *items[:left], *items[left + 1 :]), decided.key)
+
+
+def test_of_an_erased_case_no_digest_stands_twice_or_in_another_order(decided: Stage) -> None:
+    erase(decided)
+    flag, one, two, *rest = read(unpack(erased(decided))).statements
+    swapped = [
+        replace(item, receipt=replace(item.receipt, extra=replace(item.opening, digest=other.opening.digest).encode()))
+        for item, other in ((one, two), (two, one))
+    ]
+    for items in (swapped, [one, swapped[1]]):
+        with pytest.raises(EvidenceError, match="each once and in its order"):
+            verify(lie_about_erased(decided, flag, *items, *rest), decided.key)
+
+
+def test_an_entry_after_the_erasure_is_none_that_it_erased(stage: Stage) -> None:
+    stage.flag()
+    acknowledged = stage.reply(an_acknowledgement())
+    erase(stage)
+    later = stage.put(a_statement(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY, id=stage.an_id()))
+    flag, _, *erasures = read(unpack(erased(stage))).statements
+    foreign = an_entry_as_erased(stage, later, acknowledged.digest)
+    with pytest.raises(EvidenceError, match="after the erasure"):
+        verify(lie_about_erased(stage, flag, *erasures, foreign), stage.key)
+
+
+def test_a_statement_that_no_erasure_names_is_none_of_an_erased_case(stage: Stage) -> None:
+    flag = stage.flag()
+    stage.reply(an_acknowledgement())
+    erase(stage, naming=(flag.digest,))
+    with pytest.raises(EvidenceError, match="not those that the erasure names"):
+        verify(bypassing(stage), stage.key)
+
+
+@pytest.mark.parametrize("state", [CaseState.SUBMITTED, CaseState.DECIDED, CaseState.WITHDRAWN])
+def test_an_erased_case_has_no_other_state(decided: Stage, state: CaseState) -> None:
+    erase(decided)
+    items = read(unpack(erased(decided))).statements
+    with pytest.raises(EvidenceError, match="not erased that is"):
+        verify(lie_about_erased(decided, *items, state=state), decided.key)
+
+
+def test_a_case_without_an_erasure_is_not_shown_as_erased(decided: Stage) -> None:
+    data, content = redacted(decided)
+    with pytest.raises(EvidenceError, match="as erased that is not"):
+        verify(forged(data, case=replace(content.case, state=CaseState.ERASED)), decided.key)
 
 
 def test_an_erasure_by_one_person_is_refused(decided: Stage) -> None:
