@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
 RENDERER = 2
-"""Version of the texts for people. A bundle whose texts another version wrote is verified without comparing them."""
+"""Version of the texts for people. A bundle whose texts an older one wrote is verified without comparing them. One of a
+newer one is refused: anybody can write a number there, and would have what people read pass uncompared."""
 PAYLOAD_TYPE = "application/vnd.panji.evidence.v1+json"
 """DSSE payload type of the exporter's signature over the manifest."""
 
@@ -258,6 +259,13 @@ def _read(members: Mapping[str, bytes]) -> Content:
     told = json.loads(members[MANIFEST])
     if told["format"] != FORMAT:
         raise EvidenceError(f"the bundle is of format {told['format']}, not {FORMAT}")
+    renderer = int(told["renderer"])
+    if renderer < 1:
+        raise EvidenceError("no version of Panji has written the texts of this bundle: it was edited")
+    if renderer > RENDERER:
+        raise EvidenceError(
+            "a newer version of Panji has written the texts of this bundle, which this one cannot compare: update Panji"
+        )
     _check_sums(members, told["sha256sums"])
     frames = {f"{STATEMENTS}/{one['name']}": _frame(one) for one in told["statements"]}
     folders = sorted({match[0] for name in members if (match := _FOLDER.match(name))})
@@ -277,7 +285,7 @@ def _read(members: Mapping[str, bytes]) -> Content:
         exported_by=_checked(told["exported_by"], form.organisation),
         with_content=bool(told["with_content"]),
         signature=dsse.from_json(members[SIGNATURE].decode()) if SIGNATURE in members else None,
-        renderer=int(told["renderer"]),
+        renderer=renderer,
     )
 
 

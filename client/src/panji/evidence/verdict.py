@@ -109,7 +109,7 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
         yield Unproven.ERASED, f"what was said and by whom, and that these entries were it, {whose}: content was erased"
         yield Unproven.STATE, "how the case stood before that"
     if not evidence.texts_compared:
-        yield Unproven.TEXTS, "the summary: another version wrote it, and it was not compared"
+        yield Unproven.TEXTS, "the summary and the steps: an older version wrote them, and they were not compared"
     if evidence.operators and not evidence.own_directory:
         yield Unproven.KEY_OWNERS, "whose the keys are, beyond the operator's word"
     if content.silence is not None and not _answered(evidence):

@@ -69,7 +69,7 @@ class Evidence:
     exporter_proven: bool = False
     """The exporter's signature is by a key that the directory has for it."""
     texts_compared: bool = True
-    """The summary and the steps are those that the core makes."""
+    """The summary and the steps are those that the core makes. Not, where an older version of Panji wrote them."""
 
 
 def verify(
@@ -98,7 +98,9 @@ def verify(
     found = prove(content, log, directory=directory)
     witnesses = _witnesses(content, log, policy, now) if policy is not None else ()
     same_version = content.renderer == RENDERER
-    texts = None if same_version else {name: members[name] for name in TEXTS & members.keys()}
+    if missing := TEXTS - members.keys():
+        raise EvidenceError(f"{min(missing)} is missing from the bundle")
+    texts = None if same_version else {name: members[name] for name in TEXTS}
     _compare(members, assemble(content, texts))
     exporters = _exporters(content, members[MANIFEST])
     if content.signers | exporters != content.keys.keys():

@@ -234,12 +234,35 @@ def test_an_edited_summary_is_refused(decided: Stage, name: str) -> None:
         verify(edited(decided.bundle(), edit), decided.key)
 
 
-def test_a_summary_by_another_version_is_not_compared_and_the_verdict_says_so(decided: Stage) -> None:
-    content = replace(read(unpack(decided.bundle())), renderer=RENDERER + 1, signature=None)
-    texts = dict.fromkeys((*SUMMARIES.values(), *STEPS.values()), b"In other words.\n")
-    evidence = verify(pack(assemble(content, texts)), decided.key)
+def with_renderer(data: bytes, renderer: int, *left_out: str) -> bytes:
+    """A bundle with texts of its maker's own, as if a version of Panji had written them."""
+    content = replace(read(unpack(data)), renderer=renderer, signature=None)
+    texts = {name: b"In other words.\n" for name in (*SUMMARIES.values(), *STEPS.values()) if name not in left_out}
+    return pack(assemble(content, texts))
+
+
+def test_a_summary_by_an_older_version_is_not_compared_and_the_verdict_says_so(decided: Stage) -> None:
+    evidence = verify(with_renderer(decided.bundle(), RENDERER - 1), decided.key)
     assert Unproven.TEXTS in unproven(evidence)
-    assert "another version wrote it" in line(evidence)
+    assert "an older version wrote them, and they were not compared" in line(evidence)
+
+
+@pytest.mark.parametrize("renderer", [0, -7])
+def test_texts_by_a_version_that_never_was_are_refused(decided: Stage, renderer: int) -> None:
+    with pytest.raises(EvidenceError, match="no version of Panji"):
+        verify(with_renderer(decided.bundle(), renderer), decided.key)
+
+
+def test_texts_by_a_newer_version_are_not_taken_unread(decided: Stage) -> None:
+    with pytest.raises(EvidenceError, match="update Panji"):
+        verify(with_renderer(decided.bundle(), RENDERER + 1), decided.key)
+
+
+@pytest.mark.parametrize("renderer", [RENDERER - 1, RENDERER])
+@pytest.mark.parametrize("name", [*SUMMARIES.values(), *STEPS.values()])
+def test_a_text_that_is_missing_is_refused(decided: Stage, name: str, renderer: int) -> None:
+    with pytest.raises(EvidenceError, match=f"^{name} is missing"):
+        verify(with_renderer(decided.bundle(), renderer, name), decided.key)
 
 
 @pytest.mark.parametrize(
