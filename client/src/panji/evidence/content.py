@@ -359,7 +359,7 @@ def _frame(told: dict[str, Any]) -> Frame:
         _checked(told["id"], form.uuid7) if told["id"] else "",
         _checked(told["sender"], form.organisation),
         None if issued_at is None else _read_time(issued_at),
-        bytes.fromhex(told["in_reply_to"]),
+        _digest(told["in_reply_to"]),
     )
 
 
@@ -401,7 +401,7 @@ def _read_case(told: dict[str, Any]) -> Case:
         opened_at=_read_time(told["opened_at"]),
         updated_at=_read_time(told["updated_at"]),
         level=_member(AcknowledgementLevel, told["level"]),
-        open_question=bytes.fromhex(told["open_question"]),
+        open_question=_digest(told["open_question"]),
         overdue_since=None if overdue is None else _read_time(overdue),
     )
 
@@ -416,6 +416,14 @@ def _checked(value: str, check: Check) -> str:
     if wrong := check(value):
         raise EvidenceError(f"a name or id in the manifest {wrong}")
     return value
+
+
+def _digest(text: str) -> bytes:
+    """Read a SHA-256, or that there is none."""
+    digest = bytes.fromhex(text)
+    if len(digest) not in {0, hashlib.sha256().digest_size}:
+        raise EvidenceError("what the manifest has for a SHA-256 is none")
+    return digest
 
 
 def _member(kind: type[_E], name: str) -> _E:

@@ -744,6 +744,21 @@ def test_without_content_the_exporter_may_lie_about_the_state_and_the_verdict_sa
     assert Proven.STATE not in proven(evidence)
 
 
+@pytest.mark.parametrize("length", [1, 31, 33, 100_000])
+def test_without_content_what_a_statement_answers_is_a_digest_or_nothing(decided: Stage, length: int) -> None:
+    data, content = redacted(decided)
+    flag, one, *rest = content.statements
+    assert one.frame is not None
+    for said in (b"", bytes(32)):
+        item = replace(one, frame=replace(one.frame, in_reply_to=said))
+        assert verify(forged(data, statements=(flag, item, *rest)), decided.key).content.statements[1] == item
+    item = replace(one, frame=replace(one.frame, in_reply_to=bytes(length)))
+    with pytest.raises(EvidenceError, match="for a SHA-256 is none"):
+        verify(forged(data, statements=(flag, item, *rest)), decided.key)
+    with pytest.raises(EvidenceError, match="for a SHA-256 is none"):
+        verify(forged(data, case=replace(content.case, open_question=bytes(length))), decided.key)
+
+
 @pytest.mark.parametrize("field", ["id", "authority", "platform"])
 def test_a_name_that_would_put_a_command_into_the_steps_is_refused(decided: Stage, field: str) -> None:
     data, content = redacted(decided)
