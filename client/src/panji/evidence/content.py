@@ -48,13 +48,15 @@ if TYPE_CHECKING:
 
     from panji.core.envelope import Envelope
     from panji.core.form import Check
+    from panji.core.statements import Body
 
     _E = TypeVar("_E", bound=IntEnum)
 
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
 RENDERER = 2
-"""Version of the texts for people. A bundle whose texts another version wrote is verified without comparing them."""
+"""Version of the texts for people. A bundle whose texts an older one wrote is verified without comparing them. One of a
+newer one is refused: anybody can write a number there, and would have what people read pass uncompared."""
 PAYLOAD_TYPE = "application/vnd.panji.evidence.v1+json"
 """DSSE payload type of the exporter's signature over the manifest."""
 
@@ -199,13 +201,17 @@ class Content:
         return said.body.document
 
     @property
-    def silence(self) -> tuple[Item, DeadlineMissed] | None:
-        """The exchange's first statement that the deadline passed, where there is one."""
+    def bodies(self) -> Iterator[tuple[Item, Body]]:
+        """What is said in the case, as far as it is in the bundle."""
         for one in self.statements:
             said = one.statement
-            if said is not None and isinstance(said.body, DeadlineMissed):
-                return one, said.body
-        return None
+            if said is not None:
+                yield one, said.body
+
+    @property
+    def silence(self) -> tuple[Item, DeadlineMissed] | None:
+        """The exchange's first statement that the deadline passed, where there is one."""
+        return next(((one, body) for one, body in self.bodies if isinstance(body, DeadlineMissed)), None)
 
 
 def write(content: Content, computed: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -253,6 +259,13 @@ def _read(members: Mapping[str, bytes]) -> Content:
     told = json.loads(members[MANIFEST])
     if told["format"] != FORMAT:
         raise EvidenceError(f"the bundle is of format {told['format']}, not {FORMAT}")
+    renderer = int(told["renderer"])
+    if renderer < 1:
+        raise EvidenceError("no version of Panji has written the texts of this bundle: it was edited")
+    if renderer > RENDERER:
+        raise EvidenceError(
+            "a newer version of Panji has written the texts of this bundle, which this one cannot compare: update Panji"
+        )
     _check_sums(members, told["sha256sums"])
     frames = {f"{STATEMENTS}/{one['name']}": _frame(one) for one in told["statements"]}
     folders = sorted({match[0] for name in members if (match := _FOLDER.match(name))})
@@ -272,7 +285,7 @@ def _read(members: Mapping[str, bytes]) -> Content:
         exported_by=_checked(told["exported_by"], form.organisation),
         with_content=bool(told["with_content"]),
         signature=dsse.from_json(members[SIGNATURE].decode()) if SIGNATURE in members else None,
-        renderer=int(told["renderer"]),
+        renderer=renderer,
     )
 
 
@@ -346,7 +359,7 @@ def _frame(told: dict[str, Any]) -> Frame:
         _checked(told["id"], form.uuid7) if told["id"] else "",
         _checked(told["sender"], form.organisation),
         None if issued_at is None else _read_time(issued_at),
-        bytes.fromhex(told["in_reply_to"]),
+        _digest(told["in_reply_to"]),
     )
 
 
@@ -388,7 +401,7 @@ def _read_case(told: dict[str, Any]) -> Case:
         opened_at=_read_time(told["opened_at"]),
         updated_at=_read_time(told["updated_at"]),
         level=_member(AcknowledgementLevel, told["level"]),
-        open_question=bytes.fromhex(told["open_question"]),
+        open_question=_digest(told["open_question"]),
         overdue_since=None if overdue is None else _read_time(overdue),
     )
 
@@ -403,6 +416,14 @@ def _checked(value: str, check: Check) -> str:
     if wrong := check(value):
         raise EvidenceError(f"a name or id in the manifest {wrong}")
     return value
+
+
+def _digest(text: str) -> bytes:
+    """Read a SHA-256, or that there is none."""
+    digest = bytes.fromhex(text)
+    if len(digest) not in {0, hashlib.sha256().digest_size}:
+        raise EvidenceError("what the manifest has for a SHA-256 is none")
+    return digest
 
 
 def _member(kind: type[_E], name: str) -> _E:

@@ -49,6 +49,8 @@ class Unproven(StrEnum):
     """What is said and by whom, and the state of the case: content was left out."""
     ERASED = "ERASED"
     """What was said, and which statements the entries were: content was erased."""
+    STATE = "STATE"
+    """How the case stood, in all and per target, before its content was erased."""
     DELIVERY = "DELIVERY"
     """That the platform had the flag, beyond the exchange's word."""
     EXPORTER = "EXPORTER"
@@ -101,11 +103,13 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
     content = evidence.content
     if not content.with_content:
         state = content.case.state.name
-        yield Unproven.CONTENT, f"what the sides said and signed, and that the case is {state}: content was left out"
+        yield Unproven.CONTENT, f"what the sides said, who said it, and that the case is {state}: content was left out"
     if any(not one.opening.salt for one in content.statements):
-        yield Unproven.ERASED, "what was said, and that these entries were it: content was erased"
+        whose = "beyond the word of the two persons who erased it"
+        yield Unproven.ERASED, f"what was said and by whom, and that these entries were it, {whose}: content was erased"
+        yield Unproven.STATE, "how the case stood before that"
     if not evidence.texts_compared:
-        yield Unproven.TEXTS, "the summary: another version wrote it, and it was not compared"
+        yield Unproven.TEXTS, "the summary and the steps: an older version wrote them, and they were not compared"
     if evidence.operators and not evidence.own_directory:
         yield Unproven.KEY_OWNERS, "whose the keys are, beyond the operator's word"
     if content.silence is not None and not _answered(evidence):

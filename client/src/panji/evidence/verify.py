@@ -31,7 +31,7 @@ from panji.core.directory import Directory, parse_directory
 from panji.core.statements import DeadlineMissed, ErasedStatement, Erasure
 from panji.core.tlog_policy import open_witnessed
 from panji.core.tlog_proof import to_receipt
-from panji.core.vocabulary import BY_THE_OPERATOR, Kind, Role
+from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind, Role
 from panji.errors import EvidenceError, InputError
 from panji.evidence.assembly import TEXTS, assemble
 from panji.evidence.bundle import unpack
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from panji.core.case import Case
     from panji.core.checkpoint import Checkpoint
     from panji.core.note import NoteVerifier
+    from panji.core.statements import Statement
     from panji.core.tlog_policy import Policy
     from panji.trust import Verified
 
@@ -67,7 +69,7 @@ class Evidence:
     exporter_proven: bool = False
     """The exporter's signature is by a key that the directory has for it."""
     texts_compared: bool = True
-    """The summary and the steps are those that the core makes."""
+    """The summary and the steps are those that the core makes. Not, where an older version of Panji wrote them."""
 
 
 def verify(
@@ -96,7 +98,9 @@ def verify(
     found = prove(content, log, directory=directory)
     witnesses = _witnesses(content, log, policy, now) if policy is not None else ()
     same_version = content.renderer == RENDERER
-    texts = None if same_version else {name: members[name] for name in TEXTS & members.keys()}
+    if missing := TEXTS - members.keys():
+        raise EvidenceError(f"{min(missing)} is missing from the bundle")
+    texts = None if same_version else {name: members[name] for name in TEXTS}
     _compare(members, assemble(content, texts))
     exporters = _exporters(content, members[MANIFEST])
     if content.signers | exporters != content.keys.keys():
@@ -222,12 +226,9 @@ def _in_force(recorded: Iterable[tuple[int, Trust]], index: int) -> Trust:
 
 
 def _require_content(content: Content) -> None:
-    """Check that content is in the bundle, or not, as the manifest says, and that erasures are by the operator."""
-    named: set[ErasedStatement] = set()
-    for item in content.statements:
-        said = item.statement
-        if said is not None and isinstance(said.body, Erasure):
-            named.update(said.body.statements)
+    """Check that content is in the bundle, or not, as the manifest says, and that erasures name what was said."""
+    erasures = [(item.receipt.index, body) for item, body in content.bodies if isinstance(body, Erasure)]
+    named = {place for _, body in erasures for place in body.statements}
     for item in content.statements:
         kind = item.opening.entry.kind
         if not item.opening.salt:
@@ -235,6 +236,13 @@ def _require_content(content: Content) -> None:
                 raise EvidenceError("content is missing as erased that no erasure of the operator names")
         elif bool(item.envelope) != (content.with_content or kind in BY_THE_OPERATOR):
             raise EvidenceError(f"the content of a {kind} stands in the bundle, or is left out, against the manifest")
+    # Without a salt only the erasure ties a digest to its entry. The exchange takes none that names less, or more.
+    said = [item for item in content.statements if item.opening.entry.kind not in BY_THE_OPERATOR]
+    for index, body in erasures:
+        if tuple(map(_place, said)) != body.statements:
+            raise EvidenceError("the statements are not those that the erasure names, at their places")
+        if any(item.receipt.index > index for item in said):
+            raise EvidenceError("a statement stands after the erasure that names it")
 
 
 def _place(item: Item) -> ErasedStatement:
@@ -253,16 +261,27 @@ def _require_plausible(content: Content, whole: Iterable[Verified]) -> None:
         raise EvidenceError("the statements are not in the log's order")
     for item, kind in zip(items, kinds, strict=True):
         _require_side(content, item, Kind(kind))
+    if (case.state is CaseState.ERASED) != (Kind.ERASURE in kinds):
+        raise EvidenceError("the manifest tells a case as erased that is not, or as not erased that is")
     times = [item.opening.entry.received_at for item in items]
     bodies = [one.statement.body for one in whole]
     overdue = {body.due_at for body in bodies if isinstance(body, DeadlineMissed)}
     told = (case.flag_digest, case.opened_at, case.updated_at, {case.overdue_since} - {None})
     if told != (items[0].opening.digest, times[0], times[-1], overdue):
         raise EvidenceError("the manifest tells another flag, or other times, than the statements have")
-    if any((one.statement.case_id, one.statement.in_reply_to) != (case.id, case.flag_digest) for one in whole):
-        raise EvidenceError("a statement of another case is among those of this one")
+    for one in whole:
+        _require_of_case(case, one.statement)
     if overdue and any(kind in _ANSWERS for kind in kinds[: kinds.index(Kind.DEADLINE_MISSED)]):
         raise EvidenceError("an answer stands before the statement that none had come")
+
+
+def _require_of_case(case: Case, said: Statement) -> None:
+    if (said.case_id, said.in_reply_to) != (case.id, case.flag_digest):
+        raise EvidenceError("a statement of another case is among those of this one")
+    if said.test != case.test:
+        raise EvidenceError("the manifest and a statement differ in whether the case is a drill")
+    if said.kind in BY_THE_OPERATOR and said.sender in {case.authority, case.platform}:
+        raise EvidenceError("a side of the case makes the exchange's statements")
 
 
 def _require_side(content: Content, item: Item, kind: Kind) -> None:

@@ -234,12 +234,35 @@ def test_an_edited_summary_is_refused(decided: Stage, name: str) -> None:
         verify(edited(decided.bundle(), edit), decided.key)
 
 
-def test_a_summary_by_another_version_is_not_compared_and_the_verdict_says_so(decided: Stage) -> None:
-    content = replace(read(unpack(decided.bundle())), renderer=RENDERER + 1, signature=None)
-    texts = dict.fromkeys((*SUMMARIES.values(), *STEPS.values()), b"In other words.\n")
-    evidence = verify(pack(assemble(content, texts)), decided.key)
+def with_renderer(data: bytes, renderer: int, *left_out: str) -> bytes:
+    """A bundle with texts of its maker's own, as if a version of Panji had written them."""
+    content = replace(read(unpack(data)), renderer=renderer, signature=None)
+    texts = {name: b"In other words.\n" for name in (*SUMMARIES.values(), *STEPS.values()) if name not in left_out}
+    return pack(assemble(content, texts))
+
+
+def test_a_summary_by_an_older_version_is_not_compared_and_the_verdict_says_so(decided: Stage) -> None:
+    evidence = verify(with_renderer(decided.bundle(), RENDERER - 1), decided.key)
     assert Unproven.TEXTS in unproven(evidence)
-    assert "another version wrote it" in line(evidence)
+    assert "an older version wrote them, and they were not compared" in line(evidence)
+
+
+@pytest.mark.parametrize("renderer", [0, -7])
+def test_texts_by_a_version_that_never_was_are_refused(decided: Stage, renderer: int) -> None:
+    with pytest.raises(EvidenceError, match="no version of Panji"):
+        verify(with_renderer(decided.bundle(), renderer), decided.key)
+
+
+def test_texts_by_a_newer_version_are_not_taken_unread(decided: Stage) -> None:
+    with pytest.raises(EvidenceError, match="update Panji"):
+        verify(with_renderer(decided.bundle(), RENDERER + 1), decided.key)
+
+
+@pytest.mark.parametrize("renderer", [RENDERER - 1, RENDERER])
+@pytest.mark.parametrize("name", [*SUMMARIES.values(), *STEPS.values()])
+def test_a_text_that_is_missing_is_refused(decided: Stage, name: str, renderer: int) -> None:
+    with pytest.raises(EvidenceError, match=f"^{name} is missing"):
+        verify(with_renderer(decided.bundle(), renderer, name), decided.key)
 
 
 @pytest.mark.parametrize(
@@ -721,6 +744,21 @@ def test_without_content_the_exporter_may_lie_about_the_state_and_the_verdict_sa
     assert Proven.STATE not in proven(evidence)
 
 
+@pytest.mark.parametrize("length", [1, 31, 33, 100_000])
+def test_without_content_what_a_statement_answers_is_a_digest_or_nothing(decided: Stage, length: int) -> None:
+    data, content = redacted(decided)
+    flag, one, *rest = content.statements
+    assert one.frame is not None
+    for said in (b"", bytes(32)):
+        item = replace(one, frame=replace(one.frame, in_reply_to=said))
+        assert verify(forged(data, statements=(flag, item, *rest)), decided.key).content.statements[1] == item
+    item = replace(one, frame=replace(one.frame, in_reply_to=bytes(length)))
+    with pytest.raises(EvidenceError, match="for a SHA-256 is none"):
+        verify(forged(data, statements=(flag, item, *rest)), decided.key)
+    with pytest.raises(EvidenceError, match="for a SHA-256 is none"):
+        verify(forged(data, case=replace(content.case, open_question=bytes(length))), decided.key)
+
+
 @pytest.mark.parametrize("field", ["id", "authority", "platform"])
 def test_a_name_that_would_put_a_command_into_the_steps_is_refused(decided: Stage, field: str) -> None:
     data, content = redacted(decided)
@@ -817,6 +855,59 @@ def test_without_content_a_missed_deadline_of_another_case_is_refused(silent: St
     assert content.silence is not None
 
 
+@pytest.mark.parametrize("drill", [True, False])
+def test_without_content_a_drill_is_not_shown_as_real_nor_the_other_way(stage: Stage, drill: bool) -> None:
+    stage.say(a_statement(a_flag(), id=stage.an_id(), test=drill))
+    body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+    for side in (MINISTRY, PLATFORM):
+        stage.reply(body, sender=OPERATOR, recipient=side, test=drill)
+    data, content = redacted(stage)
+    assert verify(data, stage.key).content.case.test is drill
+    with pytest.raises(EvidenceError, match="whether the case is a drill"):
+        verify(forged(data, case=replace(content.case, test=not drill)), stage.key)
+
+
+def test_without_content_one_statement_of_another_marker_is_enough_to_refuse(stage: Stage) -> None:
+    stage.flag()
+    body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+    stage.reply(body, sender=OPERATOR, recipient=MINISTRY)
+    stage.reply(body, sender=OPERATOR, recipient=PLATFORM, test=True)
+    data, _ = redacted_pair(stage)
+    with pytest.raises(EvidenceError, match="whether the case is a drill"):
+        verify(data, stage.key)
+
+
+@pytest.mark.parametrize("due_at", [None, NOON - timedelta(days=1)], ids=["hidden", "another"])
+def test_without_content_the_case_is_late_since_what_the_exchange_stated(silent: Stage, due_at: Any) -> None:
+    data, content = redacted(silent)
+    with pytest.raises(EvidenceError, match="other times"):
+        verify(forged(data, case=replace(content.case, overdue_since=due_at)), silent.key)
+
+
+def test_without_content_two_times_at_which_one_answer_was_due_are_refused(stage: Stage) -> None:
+    stage.flag()
+    for side in (MINISTRY, PLATFORM):
+        body = DeadlineMissed(deadline=Deadline.ACKNOWLEDGED, due_at=stage.now)
+        stage.reply(body, sender=OPERATOR, recipient=side)
+    data, _ = redacted_pair(stage)
+    with pytest.raises(EvidenceError, match="other times"):
+        verify(data, stage.key)
+
+
+def test_without_content_the_exchange_speaks_to_the_sides_of_the_case_and_is_none_of_them(silent: Stage) -> None:
+    data, content = redacted(silent)
+    flag, *missed = content.statements
+    assert flag.frame is not None
+    for liar, left, why in (
+        (STRANGER, missed, "between the sides"),
+        (OPERATOR, missed[1:], "a side of the case makes"),
+    ):
+        items = (replace(flag, frame=replace(flag.frame, sender=liar)), *left)
+        lie = forged(data, statements=items, case=replace(content.case, authority=liar))
+        with pytest.raises(EvidenceError, match=why):
+            verify(lie, silent.key)
+
+
 def redacted_pair(stage: Stage) -> tuple[bytes, Content]:
     """The statements on the stage as an exporter without scruples redacts them."""
     whole = read(unpack(bypassing(stage)))
@@ -882,14 +973,84 @@ def test_of_an_erased_case_place_and_erasure_stay_proven(decided: Stage) -> None
     evidence = verify(erased(decided), decided.key)
     assert evidence.content.case.state is CaseState.ERASED
     assert Proven.LOGGED in proven(evidence)
-    assert {Unproven.ERASED} <= set(unproven(evidence))
+    assert {Unproven.ERASED, Unproven.STATE} <= set(unproven(evidence))
     assert Proven.STATE not in proven(evidence)
+    assert "beyond the word of the two persons who erased it" in line(evidence)
 
 
 def test_content_that_is_missing_as_erased_must_be_named_by_an_erasure(decided: Stage) -> None:
     erase(decided, naming=(replace(_place(decided.said[0]), index=0),))
     with pytest.raises(EvidenceError, match="no erasure of the operator names"):
         verify(erased(decided), decided.key)
+
+
+def lie_about_erased(stage: Stage, *items: Item, **changes: Any) -> bytes:
+    """What is erased, told by an exporter who puts other entries there, or tells another case."""
+    content = read(unpack(erased(stage)))
+    case = replace(content.case, updated_at=items[-1].opening.entry.received_at, **changes)
+    return forged(erased(stage), statements=items, case=case)
+
+
+def an_entry_as_erased(stage: Stage, other: Verified, digest: bytes) -> Item:
+    """An entry of the log that is not of the case, said to be the one that the erasure names."""
+    size, index = stage.log.size, other.receipt.index
+    proofs = stage.log.inclusion_proof(index, size), stage.log.consistency_proof(index + 1, size)
+    item = _erased(Item(from_receipt(other.receipt), *proofs, other.envelope))
+    extra = replace(item.opening, digest=digest).encode()
+    return replace(item, receipt=replace(item.receipt, extra=extra))
+
+
+def test_of_an_erased_case_every_digest_that_the_erasure_names_has_its_entry(decided: Stage) -> None:
+    erase(decided)
+    items = read(unpack(erased(decided))).statements
+    for left in range(1, 5):
+        with pytest.raises(EvidenceError, match="not those that the erasure names"):
+            verify(lie_about_erased(decided, *items[:left], *items[left + 1 :]), decided.key)
+
+
+def test_of_an_erased_case_no_digest_stands_twice_or_in_another_order(decided: Stage) -> None:
+    erase(decided)
+    flag, one, two, *rest = read(unpack(erased(decided))).statements
+    swapped = [
+        replace(item, receipt=replace(item.receipt, extra=replace(item.opening, digest=other.opening.digest).encode()))
+        for item, other in ((one, two), (two, one))
+    ]
+    for items in (swapped, [one, swapped[1]]):
+        with pytest.raises(EvidenceError, match="at their places"):
+            verify(lie_about_erased(decided, flag, *items, *rest), decided.key)
+
+
+def test_an_entry_after_the_erasure_is_none_that_it_erased(stage: Stage) -> None:
+    stage.flag()
+    acknowledged = stage.reply(an_acknowledgement())
+    erase(stage)
+    later = stage.put(a_statement(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY, id=stage.an_id()))
+    flag, _, *erasures = read(unpack(erased(stage))).statements
+    foreign = an_entry_as_erased(stage, later, acknowledged.digest)
+    with pytest.raises(EvidenceError, match="after the erasure"):
+        verify(lie_about_erased(stage, flag, *erasures, foreign), stage.key)
+
+
+def test_a_statement_that_no_erasure_names_is_none_of_an_erased_case(stage: Stage) -> None:
+    flag = stage.flag()
+    stage.reply(an_acknowledgement())
+    erase(stage, naming=(flag.digest,))
+    with pytest.raises(EvidenceError, match="not those that the erasure names"):
+        verify(bypassing(stage), stage.key)
+
+
+@pytest.mark.parametrize("state", [CaseState.SUBMITTED, CaseState.DECIDED, CaseState.WITHDRAWN])
+def test_an_erased_case_has_no_other_state(decided: Stage, state: CaseState) -> None:
+    erase(decided)
+    items = read(unpack(erased(decided))).statements
+    with pytest.raises(EvidenceError, match="not erased that is"):
+        verify(lie_about_erased(decided, *items, state=state), decided.key)
+
+
+def test_a_case_without_an_erasure_is_not_shown_as_erased(decided: Stage) -> None:
+    data, content = redacted(decided)
+    with pytest.raises(EvidenceError, match="as erased that is not"):
+        verify(forged(data, case=replace(content.case, state=CaseState.ERASED)), decided.key)
 
 
 def test_an_erasure_by_one_person_is_refused(decided: Stage) -> None:
