@@ -7,6 +7,7 @@ erased statements the log has only the entries, for which the tree still vouches
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from contextlib import closing
@@ -24,7 +25,7 @@ from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server import offline
-from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, Row
+from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, InUseError, Row, StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -223,6 +224,34 @@ def _commitment(row: Row, digest: bytes, recipient: str, sequence: int) -> bytes
         raise DifferenceError(f"statement {row.index} makes no log entry: {error}") from error
 
 
+def _prefix(database: Path) -> str:
+    return f".rebuild-{database.name}-"
+
+
+def remove_left(database: Path) -> None:
+    """Removes what a rebuild that was killed has left beside a database: content that may since have been erased.
+
+    Only for whoever holds the database's lock, which a rebuild that goes on would hold.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    for left in database.parent.iterdir():
+        if left.name.startswith(_prefix(database)):
+            try:
+                shutil.rmtree(left)
+            except OSError as error:
+                raise StorageError(f"what a rebuild has left cannot be removed: {error}") from error
+
+
+def _alone(database: Path) -> SQLiteStorage:
+    """Opens the database for nobody else: what an exchange wrote meanwhile would be a difference."""
+    try:
+        return SQLiteStorage(database, exclusive=True)
+    except InUseError as error:
+        raise InputError(f"{error}: stop the exchange first, or rebuild a copy") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes a database anew from its log and compares the two. Returns the exit code."""
     parser = offline.parser("rebuild", "Makes every table anew from the log of a database, and compares.")
@@ -233,10 +262,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, log = offline.settings(options)
         if options.out is not None and options.out.exists():
             raise InputError(f"{options.out} exists, and nothing is overwritten")
-        # Beside the database: there is room for one, and nobody reads there who may not read the other.
-        with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=config.database.parent) as folder:
-            made = Path(folder) / "rebuilt.db"
-            with closing(SQLiteStorage(config.database)) as storage:
+        with closing(_alone(config.database)) as storage:
+            remove_left(config.database)
+            # Beside the database: there is room for one, and nobody reads there who may not read the other.
+            with tempfile.TemporaryDirectory(prefix=_prefix(config.database), dir=config.database.parent) as folder:
+                made = Path(folder) / "rebuilt.db"
                 with closing(SQLiteStorage(made)) as fresh:
                     size = rebuild(storage, fresh, log, progress=offline.progress(options, "rebuilding"))
                 if options.out is not None:

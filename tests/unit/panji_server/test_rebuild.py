@@ -232,3 +232,30 @@ def test_nothing_is_overwritten(config: Path, tmp_path: Path, capsys: pytest.Cap
     assert run("--config", config, "--out", tmp_path / "there", "--json") == 2
     assert "nothing is overwritten" in json.loads(capsys.readouterr().err)["error"]["message"]
     assert (tmp_path / "there").read_text() == "mine"
+
+
+def test_a_running_exchange_is_not_compared_with(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it wrote meanwhile would be a difference that is none."""
+    with contextlib.closing(SQLiteStorage(config.parent / "exchange.db", exclusive=True)):
+        assert run("--config", config) == 2
+    assert "another exchange works on this database: stop the exchange first" in capsys.readouterr().err
+    assert run("--config", config) == 0
+
+
+def test_what_a_killed_rebuild_has_left_is_removed(config: Path) -> None:
+    left = config.parent / ".rebuild-exchange.db-x1y2"
+    of_another = config.parent / ".rebuild-other.db-x1y2"
+    for folder in (left, of_another):
+        folder.mkdir()
+        (folder / "rebuilt.db-wal").write_text("content")
+    assert run("--config", config) == 0
+    assert not left.exists()
+    assert of_another.exists()
+
+
+def test_what_a_killed_rebuild_has_left_and_cannot_be_removed_is_told(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / ".rebuild-exchange.db-x").write_text("no folder")
+    assert run("--config", config) == 4
+    assert "what a rebuild has left cannot be removed" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from panji_server.storage.base import (
     CosignatureRow,
     Fetched,
     Head,
+    InUseError,
     Known,
     Row,
     SchemaError,
@@ -124,8 +125,9 @@ _ROWS_AT_ONCE = 64
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
-_FORGETTING = 3
-"""Attempts to empty the write-ahead log after an erasure; each waits up to the seconds above for readers."""
+_FORGETTING_SECONDS = 1.0
+"""How long an erasure, or a start, waits for readers before the write-ahead log is emptied; nothing else is written
+meanwhile. Later commits try again, and do not wait."""
 _BY_A_SIDE = f"kind NOT IN ({', '.join(repr(str(kind)) for kind in sorted(BY_THE_OPERATOR))})"
 _COMMITS_A_CHECKPOINT = 512
 _ROWS_A_CHECKPOINT = 8192
@@ -158,6 +160,7 @@ class SQLiteStorage(Storage):
         self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
         self._checkpoint: Future[None] | None = None
         self._commits = self._rows = 0
+        self._to_forget = False
         try:
             with _translated():
                 self._migrate(self._connection())
@@ -179,6 +182,8 @@ class SQLiteStorage(Storage):
                 raise
         self._remember(append.checkpoint)
         if append.erased:
+            self.purge()
+        else:
             self._forget()
         self._tidy(append.stored)
 
@@ -189,14 +194,29 @@ class SQLiteStorage(Storage):
                 self._flush.result()  # a disk that failed there must not be trusted with the next commit
             self._flush = self._checkpointer.submit(self._head.flush)
 
+    def purge(self) -> bool:
+        self._to_forget = not self._emptied(_FORGETTING_SECONDS)
+        return not self._to_forget
+
     def _forget(self) -> None:
-        """Empties the write-ahead log, which still has the pages as they were before an erasure."""
+        """Tries again what a reader was in the way of: it is no reason for the exchange to end."""
+        if self._to_forget:
+            self._to_forget = not self._emptied(0.0)
+
+    def _emptied(self, patience: float) -> bool:
+        """Empties the write-ahead log, which still has the pages as they were before an erasure.
+
+        Returns:
+            Whether it is empty. It is not while somebody reads what was there before, another program too.
+        """
+        connection = self._connection()
         with _translated():
-            for _ in range(_FORGETTING):
-                (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return
-        raise StorageError("SQLite: readers keep the write-ahead log from being emptied after an erasure")
+            connection.execute(f"PRAGMA busy_timeout = {_millis(patience)}")  # writers wait as long as this does
+            try:
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {_millis(_BUSY_SECONDS)}")
+        return not busy
 
     def _tidy(self, rows: int) -> None:
         """Moves the write-ahead log into the database now and then, beside the commits.
@@ -334,6 +354,7 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()
                 raise
+        self._forget()
 
     def fetched(self, recipient: str, sequence: int) -> Fetched | None:
         query = (
@@ -380,6 +401,7 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()
                 raise
+        self._forget()
 
     def current_head(self) -> Head:
         with _reading():
@@ -462,6 +484,9 @@ class SQLiteStorage(Storage):
             raise StorageError("SQLite: no write-ahead log is to be had where the database is")
         connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
+        # What is erased is overwritten, and so are the copies that pages leave behind when they are split or freed:
+        # from the first statement on, not only once something is erased.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
@@ -565,7 +590,6 @@ class _SQLiteAppend(Append):
 
     def _erase(self, case_indexes: Collection[int]) -> None:
         self.erased = True
-        self._connection.execute("PRAGMA secure_delete = ON")  # of this connection, from here on: pages are overwritten
         query = f"UPDATE statement SET envelope = x'', salt = x'' WHERE case_idx = ? AND {_BY_A_SIDE}"
         self._connection.executemany(query, [(index,) for index in case_indexes])
 
@@ -585,6 +609,10 @@ class _SQLiteAppend(Append):
             start += count
 
 
+def _millis(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name}-{what}")
 
@@ -598,7 +626,7 @@ def _opened(path: Path, *, exclusive: bool) -> Lock | None:
     lock = Lock.take(_beside(path, "lock"))
     if lock is None:
         if exclusive:
-            raise StorageError("another exchange works on this database")
+            raise InUseError("another exchange works on this database")
         return None  # whoever holds it has looked, and is writing
     try:
         wal.check(_beside(path, "wal"))
