@@ -196,6 +196,9 @@ class MemoryStorage(Storage):
         }
         yield from tables[table]
 
+    def flaws(self) -> list[str]:
+        return []
+
     def purge(self) -> bool:
         self.purged += 1
         return True

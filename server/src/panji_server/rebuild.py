@@ -25,6 +25,7 @@ from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server import offline
+from panji_server.erasures import Erasures
 from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, InUseError, Row, StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
@@ -60,7 +61,10 @@ def rebuild(storage: Storage, fresh: Storage, log: NoteVerifier, *, progress: Ca
         DifferenceError: The log contradicts itself: an envelope, a time or a checkpoint is not what was signed.
         StorageError: A database failed.
     """
+    if flaws := storage.flaws():
+        raise DifferenceError(f"the database is damaged: {flaws[0]}")
     size = storage.current_head().frontier.size
+    erasures = Erasures(storage)
     rows = (row for start in range(0, size, _READ) for row in storage.rows(range(start, min(start + _READ, size))))
     done = 0
     for tree_size, group in groupby(rows, key=lambda row: row.tree_size):
@@ -72,7 +76,7 @@ def rebuild(storage: Storage, fresh: Storage, log: NoteVerifier, *, progress: Ca
         if signed is None:
             raise DifferenceError(f"there is no checkpoint of {tree_size} entries")
         with fresh.append() as transaction:
-            replay = _Replay(transaction.head(), storage)
+            replay = _Replay(transaction.head(), storage, erasures)
             replay.load(found, transaction.load)
             transaction.store(replay.commit(found, signed, _opened(signed, log)))
         progress(done, size)
@@ -127,8 +131,9 @@ def _opened(signed: str, log: NoteVerifier) -> Checkpoint:
 class _Replay:
     """The statements of one commit, taken again."""
 
-    def __init__(self, head: Head, storage: Storage) -> None:
+    def __init__(self, head: Head, storage: Storage, erasures: Erasures) -> None:
         self._head = head
+        self._erasures = erasures
         self._storage = storage
         self._statements: dict[int, Statement | None] = {}
         self._cases: dict[str, tuple[int, Case]] = {}
@@ -181,12 +186,27 @@ class _Replay:
 
     def _erased(self, row: Row) -> None:
         """Keeps what the database says of a statement that is gone; its entry is vouched for by the tree."""
+        if flaw := self._erasures.flaw(row):
+            raise DifferenceError(f"statement {row.index} {flaw}")
+        expected = self._sequences.get(row.recipient, 0) + 1
+        if row.sequence != expected:
+            raise DifferenceError(f"statement, idx {row.index}: sequence is {row.sequence}, and by the log {expected}")
         self._sequences[row.recipient] = row.sequence
         if row.index == row.case_index:
+            self._put(row.index, self._erased_case(row))
+
+    def _erased_case(self, row: Row) -> Case:
+        where = f"cases, idx {row.index}"
+        try:
             found = self._storage.case(row.id)
-            if found is None or found[1].state is not CaseState.ERASED:
-                raise DifferenceError(f"statement {row.index} has no content, and its case is not erased")
-            self._put(row.index, found[1])
+        except StorageError as error:
+            raise DifferenceError(f"{where}: {error}") from error
+        if found is None or found[1].state is not CaseState.ERASED:
+            raise DifferenceError(f"statement {row.index} has no content, and its case is not erased")
+        case = found[1]
+        if (case.authority, case.platform, case.opened_at) != (row.sender, row.recipient, row.received_at):
+            raise DifferenceError(f"{where}: the parties or the time of opening are not those of the flag")
+        return case
 
     def _case_index(self, row: Row, statement: Statement, digest: bytes) -> int:
         if statement.kind is Kind.DIRECTORY_RECORD:

@@ -335,6 +335,10 @@ class Storage(ABC):
         """Returns the records of one of :data:`COLUMNS`, in the order of their keys, values as in SQLite."""
 
     @abstractmethod
+    def flaws(self) -> list[str]:
+        """Returns what is wrong with the database as such: a schema that is not ours, an index that misses records."""
+
+    @abstractmethod
     def purge(self) -> bool:
         """Overwrites what is left of former contents, after a process that was killed before it could.
 

@@ -129,6 +129,8 @@ _FORGETTING_SECONDS = 1.0
 """How long an erasure, or a start, waits for readers before the write-ahead log is emptied; nothing else is written
 meanwhile. Later commits try again, and do not wait."""
 _BY_A_SIDE = f"kind NOT IN ({', '.join(repr(str(kind)) for kind in sorted(BY_THE_OPERATOR))})"
+_FLAWS = 10
+"""That SQLite names at most."""
 _COMMITS_A_CHECKPOINT = 512
 _ROWS_A_CHECKPOINT = 8192
 """What comes first. Two or three commits feel each move of the write-ahead log, so they are rare, and what waits to be
@@ -193,6 +195,16 @@ class SQLiteStorage(Storage):
             if self._flush:
                 self._flush.result()  # a disk that failed there must not be trusted with the next commit
             self._flush = self._checkpointer.submit(self._head.flush)
+
+    def flaws(self) -> list[str]:
+        with closing(sqlite3.connect(":memory:")) as new:
+            new.executescript(_SCHEMA)
+            expected = _objects(new)
+        with self._snapshot() as connection:
+            found = _objects(connection)
+            changed = sorted({name for name, _ in expected.items() ^ found.items()})
+            damage = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_FLAWS})") if text != "ok"]
+        return [f"{kind} {name} is not the schema's" for kind, name in changed] + damage
 
     def purge(self) -> bool:
         self._to_forget = not self._emptied(_FORGETTING_SECONDS)
@@ -607,6 +619,12 @@ class _SQLiteAppend(Append):
             values = ", ".join([f"({', '.join('?' * len(run[0]))})"] * count)
             self._connection.execute(f"{into} {values} {conflict}", list(chain.from_iterable(run)))
             start += count
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """What there is besides records: tables, indexes, triggers and views, and how each was made."""
+    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT GLOB 'sqlite_stat[0-9]'"
+    return {(kind, name): " ".join(sql.split()) for kind, name, sql in connection.execute(query)}
 
 
 def _millis(seconds: float) -> int:
