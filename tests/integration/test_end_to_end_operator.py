@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +110,34 @@ def test_content_is_erased_by_two_persons_and_the_record_stays(own: Running, tmp
     for program in (("verify",), ("rebuild", "--check")):
         audited = panji("log", *program, "--config", config)
         assert audited.returncode == 0, audited.stderr
+
+
+def with_the_secret(own: Running) -> list[str]:
+    folder = own.world.made.config.parent
+    return [file.name for file in folder.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
+
+
+def test_an_erasure_that_was_interrupted_is_completed_by_the_next_start(own: Running, tmp_path: Path) -> None:
+    """Somebody reads the database during the erasure, and the exchange is killed before they have done."""
+    with connect(own, "kominfo") as ministry:
+        flag = ministry.submit(ministry.flag("telegram", a_flag(reasons=SECRET)))
+    folder = own.world.made.config.parent
+    with closing(sqlite3.connect(folder / "exchange.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM statement").fetchone()
+        erase(own, flag.statement.id, tmp_path)
+        running = panji("log", "rebuild", "--check", "--config", str(own.world.made.config))
+        assert running.returncode == 2
+        assert "stop the exchange first" in running.stderr
+        own.kill()
+        assert "exchange.db-wal" in with_the_secret(own)
+        reader.execute("ROLLBACK")
+        left = folder / ".rebuild-exchange.db-killed"
+        left.mkdir()
+        (left / "rebuilt.db").write_text(SECRET)
+        own.start()
+        assert with_the_secret(own) == []
+        assert not left.exists()
 
 
 def flag_again(ministry: Client, flag: Any) -> Any:

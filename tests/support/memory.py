@@ -70,6 +70,8 @@ class MemoryStorage(Storage):
         self._cosignatures: dict[tuple[int, str], CosignatureRow] = {}
         self.broken: StorageError | None = None
         """Once set, the database fails."""
+        self.purged = 0
+        """How often what is left of former contents was overwritten."""
         self.remembered = ""
         """What is remembered outside of the database."""
 
@@ -205,6 +207,13 @@ class MemoryStorage(Storage):
             ],
         }
         yield from tables[table]
+
+    def flaws(self) -> list[str]:
+        return []
+
+    def purge(self) -> bool:
+        self.purged += 1
+        return True
 
     def close(self) -> None:
         pass

@@ -22,6 +22,7 @@ from panji_server.herald import Herald, operator_of
 from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
 from panji_server.quorum import Quorum
+from panji_server.rebuild import remove_left
 from panji_server.record import DirectoryOnRecord, must_follow, recorded
 from panji_server.rpc.server import Server, tls_credentials
 from panji_server.sequencing import CaseRoom
@@ -130,6 +131,9 @@ class Process:
             ConfigError: An address is taken, or the listener's certificate cannot be used.
             StorageError: The storage failed: nothing more is promised, and the process must end.
         """
+        # Only now that the audit has found the database whole: nothing of a damaged one is moved.
+        self._storage.purge()
+        remove_left(self._config.database)
         server = self._bind()
         listener = LogListener(self._config.log_http, self._exchange, self._certificate_looked_at)
         for number in (signal.SIGTERM, signal.SIGINT):

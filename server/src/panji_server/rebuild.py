@@ -7,6 +7,7 @@ erased statements the log has only the entries, for which the tree still vouches
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from contextlib import closing
@@ -24,7 +25,8 @@ from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server import offline
-from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, Row
+from panji_server.erasures import Erasures
+from panji_server.storage.base import COLUMNS, KEY_COLUMNS, Commit, Head, InUseError, Row, StorageError
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ def rebuild(storage: Storage, fresh: Storage, log: NoteVerifier, *, progress: Ca
         DifferenceError: The log contradicts itself: an envelope, a time or a checkpoint is not what was signed.
         StorageError: A database failed.
     """
+    if flaws := storage.flaws():
+        raise DifferenceError(f"the database is damaged: {flaws[0]}")
     size = storage.current_head().frontier.size
+    erasures = Erasures(storage)
     rows = (row for start in range(0, size, _READ) for row in storage.rows(range(start, min(start + _READ, size))))
     done = 0
     for tree_size, group in groupby(rows, key=lambda row: row.tree_size):
@@ -71,7 +76,7 @@ def rebuild(storage: Storage, fresh: Storage, log: NoteVerifier, *, progress: Ca
         if signed is None:
             raise DifferenceError(f"there is no checkpoint of {tree_size} entries")
         with fresh.append() as transaction:
-            replay = _Replay(transaction.head(), storage)
+            replay = _Replay(transaction.head(), storage, erasures)
             replay.load(found, transaction.load)
             transaction.store(replay.commit(found, signed, _opened(signed, log)))
         progress(done, size)
@@ -126,8 +131,9 @@ def _opened(signed: str, log: NoteVerifier) -> Checkpoint:
 class _Replay:
     """The statements of one commit, taken again."""
 
-    def __init__(self, head: Head, storage: Storage) -> None:
+    def __init__(self, head: Head, storage: Storage, erasures: Erasures) -> None:
         self._head = head
+        self._erasures = erasures
         self._storage = storage
         self._statements: dict[int, Statement | None] = {}
         self._cases: dict[str, tuple[int, Case]] = {}
@@ -180,12 +186,27 @@ class _Replay:
 
     def _erased(self, row: Row) -> None:
         """Keeps what the database says of a statement that is gone; its entry is vouched for by the tree."""
+        if flaw := self._erasures.flaw(row):
+            raise DifferenceError(f"statement {row.index} {flaw}")
+        expected = self._sequences.get(row.recipient, 0) + 1
+        if row.sequence != expected:
+            raise DifferenceError(f"statement, idx {row.index}: sequence is {row.sequence}, and by the log {expected}")
         self._sequences[row.recipient] = row.sequence
         if row.index == row.case_index:
+            self._put(row.index, self._erased_case(row))
+
+    def _erased_case(self, row: Row) -> Case:
+        where = f"cases, idx {row.index}"
+        try:
             found = self._storage.case(row.id)
-            if found is None or found[1].state is not CaseState.ERASED:
-                raise DifferenceError(f"statement {row.index} has no content, and its case is not erased")
-            self._put(row.index, found[1])
+        except StorageError as error:
+            raise DifferenceError(f"{where}: {error}") from error
+        if found is None or found[1].state is not CaseState.ERASED:
+            raise DifferenceError(f"statement {row.index} has no content, and its case is not erased")
+        case = found[1]
+        if (case.authority, case.platform, case.opened_at) != (row.sender, row.recipient, row.received_at):
+            raise DifferenceError(f"{where}: the parties or the time of opening are not those of the flag")
+        return case
 
     def _case_index(self, row: Row, statement: Statement, digest: bytes) -> int:
         if statement.kind is Kind.DIRECTORY_RECORD:
@@ -223,6 +244,34 @@ def _commitment(row: Row, digest: bytes, recipient: str, sequence: int) -> bytes
         raise DifferenceError(f"statement {row.index} makes no log entry: {error}") from error
 
 
+def _prefix(database: Path) -> str:
+    return f".rebuild-{database.name}-"
+
+
+def remove_left(database: Path) -> None:
+    """Removes what a rebuild that was killed has left beside a database: content that may since have been erased.
+
+    Only for whoever holds the database's lock, which a rebuild that goes on would hold.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    for left in database.parent.iterdir():
+        if left.name.startswith(_prefix(database)):
+            try:
+                shutil.rmtree(left)
+            except OSError as error:
+                raise StorageError(f"what a rebuild has left cannot be removed: {error}") from error
+
+
+def _alone(database: Path) -> SQLiteStorage:
+    """Opens the database for nobody else: what an exchange wrote meanwhile would be a difference."""
+    try:
+        return SQLiteStorage(database, exclusive=True)
+    except InUseError as error:
+        raise InputError(f"{error}: stop the exchange first, or rebuild a copy") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes a database anew from its log and compares the two. Returns the exit code."""
     parser = offline.parser("rebuild", "Makes every table anew from the log of a database, and compares.")
@@ -233,10 +282,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, log = offline.settings(options)
         if options.out is not None and options.out.exists():
             raise InputError(f"{options.out} exists, and nothing is overwritten")
-        # Beside the database: there is room for one, and nobody reads there who may not read the other.
-        with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=config.database.parent) as folder:
-            made = Path(folder) / "rebuilt.db"
-            with closing(SQLiteStorage(config.database)) as storage:
+        with closing(_alone(config.database)) as storage:
+            remove_left(config.database)
+            # Beside the database: there is room for one, and nobody reads there who may not read the other.
+            with tempfile.TemporaryDirectory(prefix=_prefix(config.database), dir=config.database.parent) as folder:
+                made = Path(folder) / "rebuilt.db"
                 with closing(SQLiteStorage(made)) as fresh:
                     size = rebuild(storage, fresh, log, progress=offline.progress(options, "rebuilding"))
                 if options.out is not None:

@@ -3,8 +3,9 @@
 Beyond what :mod:`panji.core.audit` checks of any log, a database must hold
 
 * every node of the tree, those inside of tiles too: proofs are made of them;
-* of every statement that was not erased, the envelope and the salt that its log entry commits to;
-* for every statement the checkpoint that its receipt carries, signed, and of this history.
+* of every statement the envelope and the salt that its log entry commits to, or an erasure that accounts for it;
+* for every statement the checkpoint that its receipt carries, signed, and of this history;
+* the tables and indexes of its schema and nothing else, and no index that misses a record.
 
 A running exchange may go on meanwhile: what is audited is the log up to the head that it had at the beginning.
 """
@@ -26,6 +27,7 @@ from panji.core.merkle import Frontier
 from panji.core.tiles import ENTRIES
 from panji.errors import AuditError, InputError, TransportError
 from panji_server import offline, tiles
+from panji_server.erasures import Erasures
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class DatabaseReader(LogReader):
     def __init__(self, storage: Storage, log: NoteVerifier) -> None:
         self._storage = storage
         self._log = log
+        self._erasures = Erasures(storage)
 
     def checkpoint(self) -> str:
         """Return the newest signed checkpoint."""
@@ -68,7 +71,10 @@ class DatabaseReader(LogReader):
         """
         rows = self._storage.rows(range(bundle.first_entry, bundle.first_entry + bundle.width))
         for row in rows:
-            _check_statement(row)
+            if row.erased:
+                self._check_erased(row)
+            else:
+                _check_statement(row)
         sizes = sorted({row.tree_size for row in rows})
         notes = self._storage.checkpoints(sizes)
         for row in rows:
@@ -81,6 +87,10 @@ class DatabaseReader(LogReader):
         if head.size != size:
             raise AuditError(f"the checkpoint of {size} entries", f"says {head.size}")
         return head
+
+    def _check_erased(self, row: Row) -> None:
+        if flaw := self._erasures.flaw(row):
+            raise AuditError(f"entry {row.index}", flaw)
 
     def _check_inner(self, tile: Tile, hashes: list[bytes]) -> None:
         first = tile.index * parts.WIDTH
@@ -95,8 +105,6 @@ class DatabaseReader(LogReader):
 
 
 def _check_statement(row: Row) -> None:
-    if row.erased:
-        return  # the entry is all that is left, and all that was promised
     where = f"entry {row.index}"
     if dsse.digest(row.envelope) != row.digest:
         raise AuditError(where, "has another envelope than the one that was logged")
@@ -123,6 +131,8 @@ def verify(
         TransportError: The log is empty.
     """
     reader = DatabaseReader(storage, log)
+    if flaws := storage.flaws():
+        raise AuditError("the database", f"is damaged: {flaws[0]}")
     auditor = Auditor(open_checkpoint(reader.checkpoint(), log))
     sizes = auditor.expect_all(older)
     for tile in auditor.wanted():

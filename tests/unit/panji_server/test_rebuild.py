@@ -137,7 +137,10 @@ def test_a_record_that_was_changed_by_hand_is_named(path: Path, change: str, tol
         ("UPDATE statement SET salt = randomblob(16) WHERE idx = 4", "entries 4 to 5 do not lead to the checkpoint"),
         ("UPDATE statement SET salt = x'' WHERE idx = 4", "statement 4 makes no log entry"),
         ("UPDATE statement SET envelope = x'00' WHERE idx = 4", "statement 4 is none"),
-        ("UPDATE statement SET envelope = x'' WHERE idx = 1", "statement 1 has no content, and its case is not erased"),
+        (
+            "UPDATE statement SET envelope = x'' WHERE idx = 1",
+            "statement 1 has no content, and its salt is still there",
+        ),
         (
             "UPDATE statement SET commitment = zeroblob(32) WHERE idx = 3",
             "entries 1 to 3 do not lead to",
@@ -154,6 +157,71 @@ def test_a_log_that_is_not_what_was_signed_is_told_from_where_on(path: Path, cha
     with pytest.raises(DifferenceError) as difference:
         check(path)
     assert told in str(difference.value)
+
+
+BLANK = "UPDATE statement SET envelope = x'', salt = x'' WHERE idx = {}"
+NO_ERASURE = "has no content, and no erasure of its case is in the log after it"
+ANOTHER_ERASURE = "has no content, and the erasure of its case is not of exactly what is gone from it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param(
+            [BLANK.format(7), "UPDATE cases SET state = 2 WHERE idx = 1"],
+            f"7 {NO_ERASURE}",
+            id="a decision, and its case set back",
+        ),
+        pytest.param([BLANK.format(2), BLANK.format(6)], f"2 {NO_ERASURE}", id="a case as a whole"),
+        pytest.param([BLANK.format(0)], "(directory_record) is never erased", id="a directory"),
+        pytest.param([BLANK.format(8)], "(deadline_missed) is never erased", id="a missed deadline"),
+        pytest.param([BLANK.format(12)], "12 has no content, and what the operator said (er", id="one of two erasures"),
+        pytest.param([BLANK.format(11), BLANK.format(12)], f"3 {NO_ERASURE}", id="both erasures"),
+        pytest.param(
+            ["UPDATE statement SET digest = zeroblob(32) WHERE idx = 10"],
+            f"3 {ANOTHER_ERASURE}",
+            id="the digest of what is gone",
+        ),
+        pytest.param(
+            ["UPDATE statement SET sender = 'another' WHERE idx = 10"],
+            f"3 {ANOTHER_ERASURE}",
+            id="the sender of what is gone",
+        ),
+        pytest.param(
+            ["UPDATE statement SET id = randomblob(16) WHERE idx = 3"], f"3 {ANOTHER_ERASURE}", id="the case's id"
+        ),
+        pytest.param(
+            ["UPDATE statement SET envelope = (SELECT envelope FROM statement WHERE idx = 1) WHERE idx = 11",
+             "UPDATE statement SET envelope = x'00' WHERE idx = 12"],
+            f"3 {ANOTHER_ERASURE}",
+            id="erasures that are none",
+        ),
+        pytest.param(
+            ["UPDATE statement SET case_idx = 2 WHERE idx = 3"], f"3 {NO_ERASURE}", id="what is gone in another case"
+        ),
+        pytest.param(
+            ["UPDATE statement SET sequence = 77 WHERE idx = 3"], "not of exactly what is gone from it", id="its place"
+        ),
+        pytest.param(["UPDATE cases SET category = 77 WHERE idx = 3"], "cases, idx 3: SQLite: a stored", id="category"),
+        pytest.param(["UPDATE cases SET authority = 'x' WHERE idx = 3"], "cases, idx 3: the parties", id="authority"),
+        pytest.param(["UPDATE cases SET opened_at = 5 WHERE idx = 3"], "cases, idx 3: the parties or the", id="time"),
+        pytest.param(["UPDATE cases SET state = 1 WHERE idx = 3"], "3 has no content, and its case is", id="state"),
+    ],
+)  # fmt: skip
+def test_content_that_is_gone_is_what_an_erasure_says_and_nothing_else(
+    path: Path, changes: list[str], told: str
+) -> None:
+    harm(path, *changes)
+    with pytest.raises(DifferenceError) as difference:
+        check(path)
+    assert told in str(difference.value)
+
+
+def test_a_schema_that_is_not_ours_is_a_difference(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX statement_feed")
+    with pytest.raises(DifferenceError, match="damaged: index statement_feed is not the schema's"):
+        check(path)
 
 
 def test_an_envelope_put_in_the_place_of_another_does_not_fit(path: Path) -> None:
@@ -232,3 +300,30 @@ def test_nothing_is_overwritten(config: Path, tmp_path: Path, capsys: pytest.Cap
     assert run("--config", config, "--out", tmp_path / "there", "--json") == 2
     assert "nothing is overwritten" in json.loads(capsys.readouterr().err)["error"]["message"]
     assert (tmp_path / "there").read_text() == "mine"
+
+
+def test_a_running_exchange_is_not_compared_with(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it wrote meanwhile would be a difference that is none."""
+    with contextlib.closing(SQLiteStorage(config.parent / "exchange.db", exclusive=True)):
+        assert run("--config", config) == 2
+    assert "another exchange works on this database: stop the exchange first" in capsys.readouterr().err
+    assert run("--config", config) == 0
+
+
+def test_what_a_killed_rebuild_has_left_is_removed(config: Path) -> None:
+    left = config.parent / ".rebuild-exchange.db-x1y2"
+    of_another = config.parent / ".rebuild-other.db-x1y2"
+    for folder in (left, of_another):
+        folder.mkdir()
+        (folder / "rebuilt.db-wal").write_text("content")
+    assert run("--config", config) == 0
+    assert not left.exists()
+    assert of_another.exists()
+
+
+def test_what_a_killed_rebuild_has_left_and_cannot_be_removed_is_told(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / ".rebuild-exchange.db-x").write_text("no folder")
+    assert run("--config", config) == 4
+    assert "what a rebuild has left cannot be removed" in capsys.readouterr().err

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from support.rooms import LOG, flags, put
+from support.rooms import LOG, an_erasure_of, flags, put
 
 from panji import development
 from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -101,10 +102,51 @@ def test_a_statement_that_was_changed_is_named(database: Database, column: str, 
 
 
 def test_what_was_erased_leaves_the_proof_whole(database: Database) -> None:
-    database.damage("UPDATE statement SET envelope = x'', salt = x'' WHERE idx = 77")
-    assert database.verify().entries == 260
+    flag = flags(1, first=78)[0]
+    with closing(SQLiteStorage(database.path)) as storage:
+        (row,) = storage.rows([77])
+        put(storage, an_erasure_of(replace(flag, digest=row.digest), number=900, at=storage))
+    assert database.verify().entries == 261
     database.damage("UPDATE statement SET commitment = ? WHERE idx = 77", bytes(32))
     assert database.caught().startswith("entry 77 in tile/entries/000")
+
+
+def test_content_that_is_gone_without_an_erasure_is_named(database: Database) -> None:
+    database.damage("UPDATE statement SET envelope = x'', salt = x'' WHERE idx = 77")
+    assert database.caught() == "entry 77 has no content, and no erasure of its case is in the log after it"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DROP INDEX statement_id", "index statement_id is not the schema's"),
+        (
+            "CREATE TRIGGER quiet BEFORE INSERT ON statement BEGIN SELECT RAISE(IGNORE); END",
+            "trigger quiet is not the schema's",
+        ),
+        ("CREATE TABLE notes (text TEXT)", "table notes is not the schema's"),
+    ],
+)
+def test_a_schema_that_is_not_ours_is_named(database: Database, change: str, told: str) -> None:
+    database.damage(change)
+    assert database.caught() == f"the database is damaged: {told}"
+
+
+def test_an_index_that_misses_a_record_is_named(database: Database) -> None:
+    """A statement that its id does not find: a retry of it would be taken a second time."""
+    with closing(sqlite3.connect(database.path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE idx > 9' WHERE name = 'statement_id'")
+    with closing(sqlite3.connect(database.path)) as connection, connection:
+        connection.execute("REINDEX statement_id")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE idx > 9', '')")
+    assert "missing from index statement_id" in database.caught()
+
+
+def test_statistics_of_sqlites_own_are_no_damage(database: Database) -> None:
+    database.damage("ANALYZE")
+    assert database.verify().entries == 260
 
 
 @pytest.mark.parametrize(

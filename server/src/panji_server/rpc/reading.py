@@ -61,7 +61,10 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
             raise RefusedError(Reason.CASE_NOT_FOUND, "there is no such case, or you are no party to it")
         if found[1].state is CaseState.ERASED:
             raise content_erased()
-        return case_pb2.GetCaseResponse(case=(await self._with_statements([found]))[0])
+        cases, _ = await self._with_statements([found])
+        if not cases:
+            raise content_erased()  # by now
+        return case_pb2.GetCaseResponse(case=cases[0])
 
     async def ListCases(self, request: Any, context: Any) -> case_pb2.ListCasesResponse:
         """Returns a page of the caller's cases, newest first."""
@@ -77,12 +80,12 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         found = await self._exchange.read(self._exchange.storage.cases, wanted, before, size + 1, TARGETS_AT_ONCE)
         filled = sum(len(case.targets) for _, case in found) >= TARGETS_AT_ONCE  # there may be more
         page = found[:size]
-        cases = (
+        cases, looked_at = (
             await self._with_statements(page)
             if request.with_statements
-            else [case_to_message(case) for _, case in page]
+            else ([case_to_message(case) for _, case in page], len(page))
         )
-        token = _token(page[len(cases) - 1][0], scope) if filled or len(found) > len(cases) else ""
+        token = _token(page[looked_at - 1][0], scope) if filled or len(found) > looked_at else ""
         return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
 
     async def SendCorrespondence(self, request: Any, context: Any) -> case_pb2.SendCorrespondenceResponse:
@@ -90,18 +93,23 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         receipt = await self._submission.one(request.envelope, Kind.CORRESPONDENCE)
         return case_pb2.SendCorrespondenceResponse(receipt=receipt)
 
-    async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> list[case_pb2.Case]:
-        """Returns the cases, or as many of them as go into one answer."""
+    async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> tuple[list[case_pb2.Case], int]:
+        """Returns as many of the cases as go into one answer, and how many were looked at for it.
+
+        What has been erased since the cases were found is left out: no case is shown without what was said in it.
+        """
         sizes = await self._exchange.read(self._exchange.storage.case_sizes, [index for index, _ in found])
         weights = [size + count * _RECEIPT_BYTES for count, size in (sizes[index] for index, _ in found)]
         page = found[: _fitting(weights)]
         rows = await self._exchange.read(self._exchange.storage.case_rows, [index for index, _ in page])
         messages = []
         for index, case in page:
+            if any(row.erased for row in rows[index]):
+                continue
             receipts = await self._exchange.receipts(rows[index])
             envelopes = [row.envelope for row in rows[index]]
             messages.append(case_to_message(case, zip(envelopes, receipts, strict=True)))
-        return messages
+        return messages, len(page)
 
 
 class FeedService(feed_service_pb2_grpc.FeedServiceServicer):

@@ -51,6 +51,10 @@ class SchemaError(StorageError):
     """The database's schema is not the one that this version works with."""
 
 
+class InUseError(StorageError):
+    """Another exchange works on the database, or a rebuild."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One statement as it is stored: the envelope, and what makes its receipt."""
@@ -202,7 +206,8 @@ class Append(ABC):
     def store(self, commit: Commit) -> None:
         """Writes a commit. It is durable once the transaction's context has been left without an error.
 
-        What it erases is overwritten: no copy stays in the database or its log once it has been tidied up.
+        What it erases is overwritten: no copy stays in the database or its log, unless somebody still reads what was
+        there before; then later commits see to it, and :meth:`Storage.purge`.
         """
 
 
@@ -355,6 +360,18 @@ class Storage(ABC):
     @abstractmethod
     def records(self, table: str) -> Iterator[tuple[Any, ...]]:
         """Returns the records of one of :data:`COLUMNS`, in the order of their keys, values as in SQLite."""
+
+    @abstractmethod
+    def flaws(self) -> list[str]:
+        """Returns what is wrong with the database as such: a schema that is not ours, an index that misses records."""
+
+    @abstractmethod
+    def purge(self) -> bool:
+        """Overwrites what is left of former contents, after a process that was killed before it could.
+
+        Called by whoever appends, before the first append. Returns whether nothing is left; otherwise somebody still
+        reads what was there before, and later commits try again.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -40,6 +40,7 @@ from panji_server.storage.base import (
     CosignatureRow,
     Fetched,
     Head,
+    InUseError,
     Known,
     Row,
     SchemaError,
@@ -129,9 +130,12 @@ _ROWS_AT_ONCE = 64
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
-_FORGETTING = 3
-"""Attempts to empty the write-ahead log after an erasure; each waits up to the seconds above for readers."""
+_FORGETTING_SECONDS = 1.0
+"""How long an erasure, or a start, waits for readers before the write-ahead log is emptied; nothing else is written
+meanwhile. Later commits try again, and do not wait."""
 _BY_A_SIDE = f"kind NOT IN ({', '.join(repr(str(kind)) for kind in sorted(BY_THE_OPERATOR))})"
+_FLAWS = 10
+"""That SQLite names at most."""
 _COMMITS_A_CHECKPOINT = 512
 _ROWS_A_CHECKPOINT = 8192
 """What comes first. Two or three commits feel each move of the write-ahead log, so they are rare, and what waits to be
@@ -163,6 +167,7 @@ class SQLiteStorage(Storage):
         self._checkpointer = ThreadPoolExecutor(1, "panji-checkpoint")
         self._checkpoint: Future[None] | None = None
         self._commits = self._rows = 0
+        self._to_forget = False
         try:
             with _translated():
                 self._migrate(self._connection())
@@ -184,6 +189,8 @@ class SQLiteStorage(Storage):
                 raise
         self._remember(append.checkpoint)
         if append.erased:
+            self.purge()
+        else:
             self._forget()
         self._tidy(append.stored)
 
@@ -194,14 +201,39 @@ class SQLiteStorage(Storage):
                 self._flush.result()  # a disk that failed there must not be trusted with the next commit
             self._flush = self._checkpointer.submit(self._head.flush)
 
+    def flaws(self) -> list[str]:
+        with closing(sqlite3.connect(":memory:")) as new:
+            new.executescript(_SCHEMA)
+            expected = _objects(new)
+        with self._snapshot() as connection:
+            found = _objects(connection)
+            changed = sorted({name for name, _ in expected.items() ^ found.items()})
+            damage = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_FLAWS})") if text != "ok"]
+        return [f"{kind} {name} is not the schema's" for kind, name in changed] + damage
+
+    def purge(self) -> bool:
+        self._to_forget = not self._emptied(_FORGETTING_SECONDS)
+        return not self._to_forget
+
     def _forget(self) -> None:
-        """Empties the write-ahead log, which still has the pages as they were before an erasure."""
+        """Tries again what a reader was in the way of: it is no reason for the exchange to end."""
+        if self._to_forget:
+            self._to_forget = not self._emptied(0.0)
+
+    def _emptied(self, patience: float) -> bool:
+        """Empties the write-ahead log, which still has the pages as they were before an erasure.
+
+        Returns:
+            Whether it is empty. It is not while somebody reads what was there before, another program too.
+        """
+        connection = self._connection()
         with _translated():
-            for _ in range(_FORGETTING):
-                (busy, *_) = self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return
-        raise StorageError("SQLite: readers keep the write-ahead log from being emptied after an erasure")
+            connection.execute(f"PRAGMA busy_timeout = {_millis(patience)}")  # writers wait as long as this does
+            try:
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {_millis(_BUSY_SECONDS)}")
+        return not busy
 
     def _tidy(self, rows: int) -> None:
         """Moves the write-ahead log into the database now and then, beside the commits.
@@ -352,6 +384,7 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()
                 raise
+        self._forget()
 
     def fetched(self, recipient: str, sequence: int) -> Fetched | None:
         query = (
@@ -398,6 +431,7 @@ class SQLiteStorage(Storage):
             except BaseException:
                 connection.rollback()
                 raise
+        self._forget()
 
     def current_head(self) -> Head:
         with _reading():
@@ -484,6 +518,9 @@ class SQLiteStorage(Storage):
             raise StorageError("SQLite: no write-ahead log is to be had where the database is")
         connection.execute("PRAGMA synchronous = FULL")  # the commit's fsync is what "durable before answered" is
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _tidy
+        # What is erased is overwritten, and so are the copies that pages leave behind when they are split or freed:
+        # from the first statement on, not only once something is erased.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
@@ -587,7 +624,6 @@ class _SQLiteAppend(Append):
 
     def _erase(self, case_indexes: Collection[int]) -> None:
         self.erased = True
-        self._connection.execute("PRAGMA secure_delete = ON")  # of this connection, from here on: pages are overwritten
         query = f"UPDATE statement SET envelope = x'', salt = x'' WHERE case_idx = ? AND {_BY_A_SIDE}"
         self._connection.executemany(query, [(index,) for index in case_indexes])
 
@@ -607,6 +643,16 @@ class _SQLiteAppend(Append):
             start += count
 
 
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """What there is besides records: tables, indexes, triggers and views, and how each was made."""
+    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT GLOB 'sqlite_stat[0-9]'"
+    return {(kind, name): " ".join(sql.split()) for kind, name, sql in connection.execute(query)}
+
+
+def _millis(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name}-{what}")
 
@@ -620,7 +666,7 @@ def _opened(path: Path, *, exclusive: bool) -> Lock | None:
     lock = Lock.take(_beside(path, "lock"))
     if lock is None:
         if exclusive:
-            raise StorageError("another exchange works on this database")
+            raise InUseError("another exchange works on this database")
         return None  # whoever holds it has looked, and is writing
     try:
         wal.check(_beside(path, "wal"))

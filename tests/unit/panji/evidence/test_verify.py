@@ -1016,14 +1016,15 @@ def test_of_an_erased_case_no_digest_stands_twice_or_in_another_order(decided: S
         for item, other in ((one, two), (two, one))
     ]
     for items in (swapped, [one, swapped[1]]):
-        with pytest.raises(EvidenceError, match="at their places"):
+        with pytest.raises(EvidenceError, match="no erasure of the operator names"):
             verify(lie_about_erased(decided, flag, *items, *rest), decided.key)
 
 
 def test_an_entry_after_the_erasure_is_none_that_it_erased(stage: Stage) -> None:
-    stage.flag()
-    acknowledged = stage.reply(an_acknowledgement())
-    erase(stage)
+    flagged, acknowledged = stage.flag(), stage.reply(an_acknowledgement())
+    place = _place(acknowledged)
+    to_come = replace(place, index=place.index + 4, sequence=place.sequence + 2)
+    erase(stage, naming=(_place(flagged), to_come))
     later = stage.put(a_statement(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY, id=stage.an_id()))
     flag, _, *erasures = read(unpack(erased(stage))).statements
     foreign = an_entry_as_erased(stage, later, acknowledged.digest)
@@ -1034,7 +1035,7 @@ def test_an_entry_after_the_erasure_is_none_that_it_erased(stage: Stage) -> None
 def test_a_statement_that_no_erasure_names_is_none_of_an_erased_case(stage: Stage) -> None:
     flag = stage.flag()
     stage.reply(an_acknowledgement())
-    erase(stage, naming=(flag.digest,))
+    erase(stage, naming=(_place(flag),))
     with pytest.raises(EvidenceError, match="not those that the erasure names"):
         verify(bypassing(stage), stage.key)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.rooms import admitted, flags, put, put_into, reply, told
+from support.rooms import LATER, admitted, an_erasure_of, flags, put, put_into, reply, told
 from support.statements import MINISTRY, PLATFORM, a_decision, a_flag, a_statement, an_acknowledgement, an_id
 
 from panji.core.vocabulary import CaseState, Role, TargetState
@@ -23,6 +23,8 @@ from panji_server.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from panji_server.sequencing import Admitted
 
 
 @pytest.fixture
@@ -396,11 +398,91 @@ def test_closing_closes_the_connections_of_every_thread(path: Path) -> None:
     for connection in connections:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
-    left = sorted(file.name for file in path.parent.iterdir())
-    assert left == [path.name, f"{path.name}-lock"]  # the last one tidied up
+    files = sorted(file.name for file in path.parent.iterdir())
+    assert files == [path.name, f"{path.name}-lock"]  # the last one tidied up
 
 
 def test_statements_of_any_text_are_values_and_never_part_of_a_query(storage: SQLiteStorage) -> None:
     flag = a_flag(reasons="'); DROP TABLE statement; --", reference='"; DELETE FROM head; --')
     put(storage, admitted(a_statement(flag)))
     assert storage.extent() == 1
+
+
+# Erasing.
+
+SECRET = "only this flag says so"  # noqa: S105 - content
+
+
+def left(folder: Path) -> list[str]:
+    """The files that still have what was erased."""
+    return sorted(file.name for file in folder.iterdir() if SECRET.encode() in file.read_bytes())
+
+
+def a_secret() -> Admitted:
+    return admitted(a_statement(a_flag(reasons=SECRET * 40), id=an_id(70)))
+
+
+def test_every_connection_overwrites_what_it_deletes(storage: SQLiteStorage) -> None:
+    def setting() -> int:
+        return int(storage._connection().execute("PRAGMA secure_delete").fetchone()[0])
+
+    storage._connection()
+    storage.prepare(1)
+    assert setting() == elsewhere(setting) == 1
+
+
+def test_a_kill_between_an_erasure_and_the_emptying_of_the_log_leaves_nothing_after_the_next_start(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the files is what the disk has when the process is killed at that instant."""
+    secret = a_secret()
+    after = tmp_path / "after"
+
+    def killed(_: SQLiteStorage) -> bool:
+        shutil.copytree(path.parent, after, ignore=lambda *_: ["after"])
+        return True
+
+    with closing(SQLiteStorage(path)) as storage:
+        put(storage, secret, *flags(3))
+        with monkeypatch.context() as patched:
+            patched.setattr(SQLiteStorage, "purge", killed)
+            put(storage, an_erasure_of(secret, at=storage))
+    assert left(after) == ["exchange.db-wal"]
+    with closing(SQLiteStorage(after / "exchange.db", exclusive=True)) as storage:
+        assert left(after) == ["exchange.db-wal"]  # nothing is moved before the audit
+        assert storage.purge()
+        assert left(after) == []
+        assert storage.rows([0])[0].erased
+
+
+def a_commit(storage: SQLiteStorage) -> None:
+    put(storage, *flags(1, first=100 + storage.extent()))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        a_commit,
+        lambda storage: storage.keep_presence([], {PLATFORM: LATER}),
+        lambda storage: storage.keep_cosignatures([], forget_below=0),
+    ],
+    ids=["an append", "presence", "cosignatures"],
+)
+def test_a_reader_in_the_way_of_an_erasure_ends_nothing_and_a_later_commit_overwrites(
+    storage: SQLiteStorage, path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[SQLiteStorage], None]
+) -> None:
+    monkeypatch.setattr(sqlite, "_FORGETTING_SECONDS", 0.0)
+    secret = a_secret()
+    put(storage, secret)
+    with by_hand(path) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM statement").fetchone()
+        (outcome,) = put(storage, an_erasure_of(secret, at=storage))
+        assert told(outcome) == "accepted 1"
+        write(storage)
+        assert "exchange.db-wal" in left(path.parent)
+        assert not storage.purge()
+        reader.execute("ROLLBACK")
+    write(storage)
+    assert left(path.parent) == []
+    assert storage._connection().execute("PRAGMA busy_timeout").fetchone() == (30_000,)
