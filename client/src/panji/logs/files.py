@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
@@ -66,7 +68,9 @@ class DirectoryReader(FileReader):
 
     def _get(self, path: str, limit: int) -> bytes | None:
         try:
-            with (self._directory / path).open("rb") as file:
+            with open(self._directory / path, "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise TransportError(f"{self._directory / path} cannot be read: it is no file")
                 data = file.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -75,3 +79,8 @@ class DirectoryReader(FileReader):
         if len(data) > limit:
             raise AuditError(path, f"has more than {limit} bytes")
         return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe, too, without anybody at its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)

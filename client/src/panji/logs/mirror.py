@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panji.core.audit import Audited, Auditor, LogReader
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.tiles import ENTRIES, top_down
 from panji.errors import AuditError, ConfigError, TransportError
-from panji.logs.files import CHECKPOINT, DirectoryReader
+from panji.logs.files import CHECKPOINT
+from panji.logs.folder import Folder
 from panji.logs.reading import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from panji.core.note import NoteVerifier
     from panji.core.tiles import Tile
-
-_MODE = 0o644
 
 
 def mirror(
@@ -48,7 +45,7 @@ def mirror(
     Raises:
         VerificationError: The source lies, or is not the log that the copy is of; nothing of it was written.
         TransportError: No answer came.
-        ConfigError: The directory cannot be written.
+        ConfigError: The directory cannot be written, or has a link, a pipe or the like in the place of a file.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,8 +59,7 @@ class _Mirror(LogReader):
 
     def __init__(self, source: LogReader, directory: Path, log: NoteVerifier) -> None:
         self._source = source
-        self._directory = directory
-        self._copy = DirectoryReader(directory)
+        self._copy = Folder(directory)
         self._log = log
         self._unproven: list[tuple[Tile, bytes]] = []
 
@@ -80,7 +76,7 @@ class _Mirror(LogReader):
                     report(auditor.read, checkpoint.size)
         audited = auditor.result()
         os.sync()  # the tiles before the checkpoint: a power cut must not leave one without the others
-        self._put(CHECKPOINT, signed.encode())
+        self._copy.put(CHECKPOINT, signed.encode())
         self._tidy(checkpoint.size, auditor.start)
         return replace(audited, older=sizes)
 
@@ -88,7 +84,7 @@ class _Mirror(LogReader):
         """Removes narrower tiles that became full. Whoever still asks for one cuts it from the full one."""
         for tile in top_down(size, start):
             if not tile.partial:
-                shutil.rmtree(self._directory / f"{tile.path}.p", ignore_errors=True)
+                self._copy.remove(f"{tile.path}.p")
 
     def checkpoint(self) -> str:
         return self._source.checkpoint()
@@ -122,22 +118,5 @@ class _Mirror(LogReader):
         self._unproven.append((tile, data))
         if auditor.anchored:
             for proven, content in self._unproven:
-                self._put(proven.path, content)
+                self._copy.put(proven.path, content)
             self._unproven.clear()
-
-    def _put(self, path: str, content: bytes) -> None:
-        """Writes a file in one step, unless it is there already."""
-        target = self._directory / path
-        with suppress(OSError):
-            if target.read_bytes() == content:
-                return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(name).chmod(_MODE)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink()
-            raise

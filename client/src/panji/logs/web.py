@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
 import zlib
+from contextlib import suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from panji import __version__
@@ -19,8 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from urllib3.connectionpool import HTTPConnectionPool
+
 TIMEOUT = timedelta(seconds=30)
-"""How long one answer may take, from its first to its last byte; and how long the network may be silent."""
+"""How long one request may take, from connecting to the last byte of the answer."""
 ATTEMPTS = 5
 """How often a request is made before it counts as unanswered."""
 CONNECTIONS = 8
@@ -37,6 +45,84 @@ _HEADERS = {"Accept-Encoding": "gzip, identity", "User-Agent": f"panji/{__versio
 
 class _AgainError(TransportError):
     """Trying again may help."""
+
+
+class _Bound:
+    """Ends a request at its deadline. A server that never falls silent would outlive every limit on silence.
+
+    A thread of its own shuts the socket down, so whatever reads from it (an interim answer, a header, the length of a
+    chunk, a trailer) finds the end of the stream. What was read of the answer until then counts for nothing.
+    """
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
+        self._over = False
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._deadline = time.monotonic() + self._seconds
+        self._token = _BOUND.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._timer.cancel()
+        _BOUND.reset(self._token)
+        late = self._over or time.monotonic() >= self._deadline
+        if late and (error is None or isinstance(error, Exception)):
+            raise _AgainError(f"{self._url}: the answer did not end within {self._seconds:g} s") from error
+
+    def watch(self, connection: socket.socket) -> None:
+        """The answer comes from here, and any earlier one of this connection's has come."""
+        with _LOCK:
+            self._socket = connection
+            _WATCHED[connection] = self
+            if self._over:
+                _shut(connection)
+
+    def _end(self) -> None:
+        with _LOCK:
+            self._over = True
+            # Once its answer was read, a connection may be another request's already.
+            if self._socket is not None and _WATCHED.get(self._socket) is self:
+                _shut(self._socket)
+
+
+_LOCK = threading.Lock()
+_WATCHED: WeakKeyDictionary[socket.socket, _Bound] = WeakKeyDictionary()
+_BOUND: ContextVar[_Bound] = ContextVar("_BOUND")
+
+
+class _Connection(HTTPConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # as in urllib3
+        _BOUND.get().watch(self.sock)
+        return super().getresponse()
+
+
+class _TLSConnection(HTTPSConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # as in urllib3
+        _BOUND.get().watch(self.sock)
+        return super().getresponse()
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TLSPool}
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed already
+        # Not the method of an SSLSocket, which takes its session away from whoever is reading.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class WebReader(FileReader):
@@ -72,6 +158,7 @@ class WebReader(FileReader):
             timeout=urllib3.Timeout(self._seconds),
             ssl_context=_tls(ca),
         )
+        self._pool.pool_classes_by_scheme = _POOLS
 
     def close(self) -> None:
         """Close every connection."""
@@ -94,31 +181,33 @@ class WebReader(FileReader):
     def _once(self, path: str, limit: int) -> bytes | None:
         url = f"{self._prefix}/{path}"
         try:
-            response = self._pool.request("GET", url, preload_content=False, redirect=False)
-            try:
-                if response.status in _NOT_FOUND:
-                    return None
-                if response.status != _OK:
-                    kind = _AgainError if response.status in _LATER else TransportError
-                    raise kind(f"{url}: the answer is {response.status}, and no file of a log")
-                raw = self._body(response, path, limit)
-                return _decoded(raw, response.headers.get("Content-Encoding", ""), path, limit)
-            finally:
-                response.close()  # what was read to its end has given its connection back already
+            with _Bound(url, self._seconds):
+                return self._answer(url, path, limit)
         except HTTPError as error:
             raise _AgainError(f"{url}: {error}") from error
 
-    def _body(self, response: urllib3.BaseHTTPResponse, path: str, limit: int) -> bytes:
-        """Reads what comes over the wire. Compressed it may be a little longer than it is worth, and no more."""
-        deadline = time.monotonic() + self._seconds
-        body = bytearray()
-        while chunk := response.read1(_CHUNK, decode_content=False):
-            body += chunk
-            if len(body) > limit + _CHUNK:
-                raise AuditError(path, f"has more than {limit} bytes")
-            if time.monotonic() > deadline:
-                raise _AgainError(f"{self._prefix}/{path}: the answer did not end within {self._seconds:g} s")
-        return bytes(body)
+    def _answer(self, url: str, path: str, limit: int) -> bytes | None:
+        response = self._pool.request("GET", url, preload_content=False, redirect=False)
+        try:
+            if response.status in _NOT_FOUND:
+                return None
+            if response.status != _OK:
+                kind = _AgainError if response.status in _LATER else TransportError
+                raise kind(f"{url}: the answer is {response.status}, and no file of a log")
+            raw = _body(response, path, limit)
+            return _decoded(raw, response.headers.get("Content-Encoding", ""), path, limit)
+        finally:
+            response.close()  # what was read to its end has given its connection back already
+
+
+def _body(response: urllib3.BaseHTTPResponse, path: str, limit: int) -> bytes:
+    """Reads what comes over the wire. Compressed it may be a little longer than it is worth, and no more."""
+    body = bytearray()
+    while chunk := response.read1(_CHUNK, decode_content=False):
+        body += chunk
+        if len(body) > limit + _CHUNK:
+            raise AuditError(path, f"has more than {limit} bytes")
+    return bytes(body)
 
 
 def _decoded(raw: bytes, encoding: str, path: str, limit: int) -> bytes:

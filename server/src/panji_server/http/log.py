@@ -20,25 +20,21 @@ from panji.core.tiles import ENTRIES, MAX_PATH, Tile
 from panji.errors import ConfigError, InputError, RefusedError
 from panji_server import tiles
 from panji_server.http.certificate import Certificate
+from panji_server.http.door import Door
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from aiohttp.web_protocol import RequestHandler
-
     from panji_server.config import LogHTTP
     from panji_server.exchange import Exchange
 
-MAX_CONNECTIONS = 1000
-"""Further ones are cut off: the log's readers must not take the file descriptors that participants need."""
 _KEEPALIVE_SECONDS = 15.0
 _LINGER_SECONDS = 1.0  # for the body of a request, which none of ours has
 _MAX_LINE = 1024
 _MAX_HEADERS = 64
 _MAX_FIELD = 4096
 _GRACE_SECONDS = 2.0
-_BACKLOG = 128
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _NEVER = "no-store"
@@ -86,32 +82,32 @@ class LogListener:
         """``host:port``; empty where nothing is listened on."""
         if not config.listen:
             return
-        self._tls = tls_context(config, report)
+        tls = tls_context(config, report)
         self._socket = _bound(config.listen)
         self.address = f"{config.listen.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
-        self._runner = web.ServerRunner(
-            _Server(
-                self._answer,
-                logger=_quiet(logging.getLogger(__name__)),
-                access_log=None,  # the events say what the exchange does; who reads a public log is nobody's business
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                lingering_time=_LINGER_SECONDS,
-                max_line_size=_MAX_LINE,
-                max_headers=_MAX_HEADERS,
-                max_field_size=_MAX_FIELD,
-            ),
-            shutdown_timeout=_GRACE_SECONDS,
+        server = web.Server(
+            self._answer,
+            logger=_quiet(logging.getLogger(__name__)),
+            access_log=None,  # the events say what the exchange does; who reads a public log is nobody's business
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            lingering_time=_LINGER_SECONDS,
+            max_line_size=_MAX_LINE,
+            max_headers=_MAX_HEADERS,
+            max_field_size=_MAX_FIELD,
         )
+        self._door = Door(server, tls)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_GRACE_SECONDS)
 
     async def start(self) -> None:
         """Answers from here on, where there is an address."""
         if self._runner is not None:
             await self._runner.setup()
-            await web.SockSite(self._runner, self._socket, ssl_context=self._tls, backlog=_BACKLOG).start()
+            await self._door.open(self._socket)
 
     async def stop(self) -> None:
         """Takes no new requests, and ends those that are running."""
         if self._runner is not None:
+            await self._door.close()
             await self._runner.cleanup()
             self._socket.close()
 
@@ -158,15 +154,6 @@ class LogListener:
         if data is not None and compressed and tile.level == ENTRIES:  # hashes do not become shorter
             return gzip.compress(data, compresslevel=1, mtime=0)
         return data
-
-
-class _Server(web.Server):
-    """Cuts off connections beyond the limit."""
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
 
 
 def _quiet(logger: logging.Logger) -> logging.Logger:

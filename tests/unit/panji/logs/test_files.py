@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,14 @@ def test_a_directory_where_a_file_should_be_is_no_answer(directory: Path) -> Non
     (directory / "checkpoint").mkdir()
     with pytest.raises(TransportError, match="cannot be read"):
         DirectoryReader(directory).checkpoint()
+
+
+@pytest.mark.parametrize("path", ["checkpoint", "tile/0/000"])
+def test_a_pipe_in_the_place_of_a_file_is_no_answer_and_does_not_hang(directory: Path, path: str) -> None:
+    (directory / path).unlink()
+    os.mkfifo(directory / path)
+    with pytest.raises(TransportError, match="cannot be read: it is no file"):
+        audit(DirectoryReader(directory), LOG.verifier)
 
 
 def test_a_file_where_a_directory_should_be_is_a_missing_tile(directory: Path) -> None:

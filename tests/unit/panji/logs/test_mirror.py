@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,11 +104,12 @@ def test_an_interrupted_update_leaves_the_older_head_and_all_that_it_commits_to(
     assert audit(DirectoryReader(directory), LOG.verifier).entries == 1024
 
 
-def test_a_file_that_a_crash_cut_short_is_fetched_again(directory: Path) -> None:
+@pytest.mark.parametrize("content", [b"torn", bytes(100_000)], ids=["cut short", "too long"])
+def test_a_file_that_a_crash_spoilt_is_fetched_again(directory: Path, content: bytes) -> None:
     with pytest.raises(TransportError):
         mirrored(Breaking(a_log(1024).files), directory)
     for path in files(directory):
-        (directory / path).write_bytes(b"torn")
+        (directory / path).write_bytes(content)
     assert mirrored(a_log(1024), directory).entries == 1024
     assert files(directory) == a_log(1024).files
 
@@ -156,10 +158,89 @@ def test_a_place_that_cannot_be_written_is_a_wrong_configuration(tmp_path: Path)
 
 
 def test_a_disk_that_fails_leaves_no_half_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(ConfigError, match="No space left"):
         mirrored(a_log(3), directory)
     assert files(directory) == {}
+
+
+# What somebody else who may write there has put into the directory.
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "precious").write_text("keep")
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["tile", "tile/entries", "tile/0", "tile/1"])
+def test_a_link_to_a_folder_elsewhere_is_not_followed(directory: Path, outside: Path, inside: str) -> None:
+    (directory / inside).parent.mkdir(parents=True)
+    (directory / inside).symlink_to(outside)
+    with pytest.raises(ConfigError, match="no file or folder of the directory's own"):
+        mirrored(a_log(600), directory)
+    assert files(outside) == {"precious": b"keep"}
+
+
+@pytest.mark.parametrize("inside", ["checkpoint", "tile/entries/000", "tile/0/002.p/88"])
+@pytest.mark.parametrize("target", ["precious", "not there"])
+def test_a_link_to_a_file_elsewhere_is_not_followed(directory: Path, outside: Path, inside: str, target: str) -> None:
+    (directory / inside).parent.mkdir(parents=True)
+    (directory / inside).symlink_to(outside / target)
+    with pytest.raises(ConfigError, match="no file or folder of the directory's own"):
+        mirrored(a_log(600), directory)
+    assert files(outside) == {"precious": b"keep"}
+
+
+def test_a_link_to_the_true_tile_is_no_copy_of_it(directory: Path, outside: Path) -> None:
+    (outside / "true").write_bytes(a_log(600).files[bundle(0)])
+    (directory / bundle(0)).parent.mkdir(parents=True)
+    (directory / bundle(0)).symlink_to(outside / "true")
+    with pytest.raises(ConfigError, match="000 is no file"):
+        mirrored(a_log(600), directory)
+
+
+@pytest.mark.parametrize("inside", ["checkpoint", "tile", "tile/entries/000", "tile/0/002.p/88"])
+def test_a_pipe_in_the_place_of_a_file_or_folder_does_not_hang_it(directory: Path, inside: str) -> None:
+    (directory / inside).parent.mkdir(parents=True)
+    os.mkfifo(directory / inside)
+    with pytest.raises(ConfigError, match="no file or folder of the directory's own"):
+        mirrored(a_log(600), directory)
+
+
+def test_tidying_up_removes_nothing_elsewhere(directory: Path, outside: Path) -> None:
+    mirrored(a_log(5), directory)
+    for path in (directory / "tile/0/000.p").iterdir():
+        path.unlink()
+    (directory / "tile/0/000.p").rmdir()
+    (directory / "tile/0/000.p").symlink_to(outside)
+    mirrored(a_log(257), directory)
+    assert files(outside) == {"precious": b"keep"}
+
+
+def test_the_directory_itself_may_be_a_link(directory: Path, outside: Path) -> None:
+    directory.parent.mkdir()
+    directory.symlink_to(outside)
+    mirrored(a_log(3), directory)
+    assert audit(DirectoryReader(directory), LOG.verifier).entries == 3
+
+
+def test_a_file_that_cannot_be_read_is_fetched_again(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TransportError):
+        mirrored(Breaking(a_log(1024).files), directory)
+    opened = os.open
+
+    def failing(path: str | Path, flags: int, *arguments: int, **options: int) -> int:
+        if path == "000" and not flags & os.O_DIRECTORY:
+            raise OSError(5, "Input/output error")
+        return opened(path, flags, *arguments, **options)
+
+    monkeypatch.setattr("os.open", failing)
+    assert mirrored(a_log(1024), directory).entries == 1024
+    monkeypatch.undo()
+    assert files(directory) == a_log(1024).files

@@ -6,12 +6,13 @@ import asyncio
 import gzip
 import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -27,12 +28,13 @@ from panji.development import DevelopmentCA
 from panji.errors import ConfigError, Reason, RefusedError
 from panji_server import tiles
 from panji_server.config import LogHTTP
+from panji_server.http import door
 from panji_server.http import log as module
 from panji_server.http.log import LogListener
 from panji_server.storage.base import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from panji_server.exchange import Exchange
@@ -246,26 +248,6 @@ async def test_a_database_that_fails_is_told_as_unavailable() -> None:
     assert (status, headers["Cache-Control"]) == (503, "no-store")
 
 
-async def test_connections_beyond_the_limit_are_cut_off(whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
-    async with listening(whole) as address:
-        host, _, port = address.rpartition(":")
-        request = b"GET /checkpoint HTTP/1.1\r\nHost: log\r\n\r\n"
-        kept = []
-        for _ in range(2):
-            reader, writer = await asyncio.open_connection(host, int(port))
-            writer.write(request)
-            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-            kept.append(writer)
-        reader, writer = await asyncio.open_connection(host, int(port))
-        with pytest.raises(ConnectionError):  # noqa: PT012 - reset at the write, or at the read
-            writer.write(request)
-            if not await reader.read():
-                raise ConnectionError
-        for one in (*kept, writer):
-            one.close()
-
-
 async def test_a_defect_is_told_on_standard_error_and_not_to_the_caller(
     whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +260,203 @@ async def test_a_defect_is_told_on_standard_error_and_not_to_the_caller(
     assert status == 500
     assert b"secret" not in body
     assert "ZeroDivisionError" in caplog.text
+
+
+# Connections that are not for reading.
+
+
+@asynccontextmanager
+async def silent(address: str, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Connections that say nothing, accepted one after the other."""
+    host, _, port = address.rpartition(":")
+    pairs = [await asyncio.open_connection(host, int(port)) for _ in range(count)]
+    try:
+        yield [reader for reader, _ in pairs]
+    finally:
+        for _, writer in pairs:
+            writer.close()
+
+
+async def closed(reader: asyncio.StreamReader) -> None:
+    """Returns when the other side has ended it."""
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("limit", ["MAX_CONNECTIONS", "MAX_PER_ADDRESS"])
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https before the handshake"])
+async def test_a_flood_of_silent_connections_is_cut_off_when_they_are_accepted_and_told_to_nobody(
+    whole: MemoryStorage,
+    files: Files,
+    *,
+    limit: str,
+    tls: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(door, limit, 2)
+    pair = (files.certificate, files.key) if tls else ()
+    async with listening(whole, *pair) as address:
+        async with silent(address, 5) as readers:
+            for reader in readers[2:]:
+                await closed(reader)
+            assert not any(reader.at_eof() for reader in readers[:2])
+        await seen_or_read(address, files, tls=tls)  # those that left have made room
+    assert not caplog.records
+    assert capsys.readouterr().err == ""
+
+
+async def seen_or_read(address: str, files: Files, *, tls: bool) -> None:
+    """Connects until there is room; the test's own time limit ends it where there never is."""
+    while True:
+        with suppress(ConnectionError, IndexError):  # IndexError: it ended without an answer
+            if await (files.seen(address) if tls else get(address, "/checkpoint")):
+                return
+
+
+async def test_one_address_does_not_shut_the_others_out(whole: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MAX_PER_ADDRESS", 2)
+    async with listening(whole) as address, silent(address, 3) as readers:
+        await closed(readers[2])
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        writer.write(b"GET /checkpoint HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("2001:db8::1", "2001:db8:0:0:ffff::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_addresses_of_one_ipv6_network_count_as_one(first: str, second: str, same: bool) -> None:
+    assert (door._who(Peer((first, 1))) == door._who(Peer((second, 1)))) is same
+
+
+class Peer(asyncio.Transport):
+    """A connection from there."""
+
+    def __init__(self, name: tuple[str, int] | None) -> None:
+        super().__init__({"peername": name})
+
+
+def test_a_connection_that_is_gone_already_is_no_ones() -> None:
+    assert door._who(Peer(None)) == ""
+
+
+async def test_a_connection_that_never_shakes_hands_is_ended(
+    whole: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door, "_HANDSHAKE_SECONDS", 0.05)
+    async with listening(whole, files.certificate, files.key) as address, silent(address, 1) as readers:
+        await closed(readers[0])
+    assert not caplog.records
+
+
+async def test_what_is_no_handshake_is_ended_and_makes_room(
+    whole: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(door, "MAX_CONNECTIONS", 1)
+    async with listening(whole, files.certificate, files.key) as address:
+        for request in (b"GET / HTTP/1.1\r\n\r\n", b""):
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(request or b"\x16")
+            if not request:
+                writer.write_eof()  # in the middle of the handshake
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            await seen_or_read(address, files, tls=True)
+    assert not caplog.records
+
+
+async def test_a_stop_does_not_wait_for_those_who_never_shake_hands(whole: MemoryStorage, files: Files) -> None:
+    async with (
+        silent_later() as later,
+        listening(whole, files.certificate, files.key) as address,
+    ):
+        reader = await later(address)
+        assert await files.seen(address)  # so the silent one was accepted
+    await closed(reader)
+
+
+@asynccontextmanager
+async def silent_later() -> AsyncIterator[Callable[[str], Awaitable[asyncio.StreamReader]]]:
+    """A connection that outlives the listener."""
+    writers = []
+
+    async def connect(address: str) -> asyncio.StreamReader:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writers.append(writer)
+        return reader
+
+    yield connect
+    for writer in writers:
+        writer.close()
+
+
+async def test_a_request_that_comes_with_the_last_of_the_handshake_is_answered(
+    whole: MemoryStorage, files: Files
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = files.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    async with listening(whole, files.certificate, files.key) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(65_536))
+        tls.write(b"GET /checkpoint HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n")
+        writer.write(outgoing.read())  # both in one
+        answer = b""
+        while not answer:
+            try:
+                answer = tls.read(12)
+            except ssl.SSLWantReadError:
+                incoming.write(await reader.read(65_536))
+        writer.close()
+    assert answer == b"HTTP/1.1 200"
+
+
+async def test_a_reader_that_does_not_read_is_waited_for() -> None:
+    size = 20_000_000
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=bytes(size))
+
+    server = web.Server(answer)
+    opened = door.Door(server, None)
+    with socket.create_server(("127.0.0.1", 0)) as listening_socket:
+        await opened.open(listening_socket)
+        reader, writer = await asyncio.open_connection(*listening_socket.getsockname())
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # of a socket's transport
+        writer.write(b"GET / HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n")
+        while not any(one.writing_paused for one in server.connections):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len((await reader.read()).partition(b"\r\n\r\n")[2]) == size
+        writer.close()
+        await opened.close()
+        await server.shutdown()
+
+
+async def test_a_listener_that_was_never_started_can_be_stopped(whole: MemoryStorage) -> None:
+    listener = LogListener(LogHTTP(listen="127.0.0.1:0"), cast("Exchange", Reading(whole)))
+    await listener.stop()
+    with pytest.raises(ConnectionError):
+        await get(listener.address, "/checkpoint")
 
 
 # Where, and with which certificate.
