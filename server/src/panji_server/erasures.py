@@ -1,6 +1,6 @@
 """Erased content, accounted for: what is gone from a database is what an erasure in its log says, and nothing more.
 
-Of what is gone only the kind, time and commitment of its entry can be proven. Digests and their places are pinned by the
+Of what is gone only the kind, time and commitment of its entry can be proven. Digests and places are pinned by the
 erasure, whose own content is in the log:
 
 1. Only what the sides of a case said is ever erased. Stops blanking an erasure, a missed deadline, a directory.
