@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from panji.core.merkle import Position
     from panji.core.statements import ErasedStatement
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of ``PRAGMA user_version``. A database of another version is refused."""
 
 _SCHEMA = """
