@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections import Counter
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    import socket
     import ssl
 
     from aiohttp import web
@@ -41,7 +42,9 @@ class Door:
     async def open(self, listening: socket.socket) -> None:
         """Lets in whoever connects here."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(lambda: _Connection(self), sock=listening, backlog=_BACKLOG)
+        tls = self.tls
+        meet = (lambda: _Connection(self)) if tls is None else (lambda: _Arrival(self, tls))
+        self._listening = await loop.create_server(meet, sock=listening, backlog=_BACKLOG)
 
     async def close(self) -> None:
         """Lets nobody in any more, nor those who have not shaken hands yet."""
@@ -65,33 +68,71 @@ class Door:
             del self._inside[address]
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, from its acceptance to its end. The server sees it once it may be served."""
+class _Arrival(asyncio.Protocol):
+    """A connection that has been accepted, and may shake hands.
 
-    def __init__(self, door: Door) -> None:
+    Its socket is taken out of the transport, whose reading cannot be held back until ``start_tls`` has its turn: on a
+    busy loop uvloop would have read by then what the other side says first.
+    """
+
+    def __init__(self, door: Door, tls: ssl.SSLContext) -> None:
         self._door = door
-        self._address: str | None = None  # while it is counted
-        self._early = bytearray()  # may come with the last of the handshake
-        self._handler: asyncio.Protocol | None = None
+        self._tls = tls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         accepted = cast("asyncio.Transport", transport)
         address = _who(accepted)
-        if not self._door.enter(address):
-            accepted.abort()
-            return
+        if self._door.enter(address):
+            own = socket.socket(fileno=os.dup(accepted.get_extra_info("socket").fileno()))
+            own.setblocking(False)
+            handshake = asyncio.create_task(self._shake_hands(own, address))
+            self._door.handshakes.add(handshake)
+            handshake.add_done_callback(self._door.handshakes.discard)
+        accepted.abort()
+
+    async def _shake_hands(self, own: socket.socket, address: str) -> None:
+        connection = _Connection(self._door, address)
+        try:
+            with suppress(OSError):  # no TLS, or not in time: ssl.SSLError and ConnectionAbortedError are of these
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: connection,
+                    own,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=_HANDSHAKE_SECONDS,
+                )
+        finally:
+            if not connection.begun:
+                own.close()
+                self._door.leave(address)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection that may be served. Counted, where an address is given, or else when it is made."""
+
+    def __init__(self, door: Door, address: str | None = None) -> None:
+        self._door = door
         self._address = address
-        if self._door.tls is None:
-            self._begin(accepted)
-            return
-        handshake = asyncio.create_task(self._shake_hands(accepted, self._door.tls))
-        self._door.handshakes.add(handshake)
-        handshake.add_done_callback(self._door.handshakes.discard)
+        self._handler: asyncio.Protocol | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the server has seen it."""
+        return self._handler is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        accepted = cast("asyncio.Transport", transport)
+        if self._address is None:
+            address = _who(accepted)
+            if not self._door.enter(address):
+                accepted.abort()
+                return
+            self._address = address
+        self._handler = self._door.server()
+        self._handler.connection_made(accepted)
 
     def data_received(self, data: bytes) -> None:
-        if self._handler is None:
-            self._early += data
-        else:
+        if self._handler is not None:
             self._handler.data_received(data)
 
     def pause_writing(self) -> None:
@@ -105,35 +146,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._handler is not None:
             self._handler.connection_lost(exc)
-        self._leave()
-
-    async def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        secured = None
-        try:
-            with suppress(OSError):  # no TLS, or not in time: ssl.SSLError and ConnectionAbortedError are of these
-                secured = await asyncio.get_running_loop().start_tls(
-                    transport,
-                    self,
-                    tls,
-                    server_side=True,
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                    ssl_shutdown_timeout=_HANDSHAKE_SECONDS,
-                )
-        finally:
-            if secured is None or secured.is_closing():
-                transport.abort()
-                self._leave()
-        if self._address is not None and secured is not None:
-            self._begin(secured)
-
-    def _begin(self, transport: asyncio.Transport) -> None:
-        self._handler = self._door.server()
-        self._handler.connection_made(transport)
-        if self._early:
-            self._handler.data_received(bytes(self._early))
-            self._early.clear()
-
-    def _leave(self) -> None:
         if self._address is not None:
             self._door.leave(self._address)
             self._address = None

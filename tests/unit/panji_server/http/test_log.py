@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -450,6 +451,37 @@ async def test_a_reader_that_does_not_read_is_waited_for() -> None:
         writer.close()
         await opened.close()
         await server.shutdown()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_what_came_before_the_handshake_could_begin_is_not_lost(tmp_path: Path, loop: Callable[[], Any]) -> None:
+    """The exchange was busy, and the first words lay there when it came to accept the connection."""
+    files = Files(tmp_path)
+
+    async def shake_hands() -> bytes:
+        settings = LogHTTP(listen="127.0.0.1:0", certificate=files.certificate, key=files.key)
+        opened = door.Door(web.Server(_nothing), module.tls_context(settings))
+        with socket.create_server(("127.0.0.1", 0)) as listening_socket:
+            address = listening_socket.getsockname()
+            tls = files.context()
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = tls.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+            with pytest.raises(ssl.SSLWantReadError):
+                client.do_handshake()
+            with socket.create_connection(address) as early:
+                early.sendall(outgoing.read())
+                early.setblocking(False)
+                await opened.open(listening_socket)
+                answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(early, 65_536), 20)
+            await opened.close()
+            return answer
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(shake_hands())[:1] == b"\x16"  # a record of the handshake, RFC 8446, section 5.1
+
+
+async def _nothing(_: web.BaseRequest) -> web.Response:
+    return web.Response()
 
 
 async def test_a_listener_that_was_never_started_can_be_stopped(whole: MemoryStorage) -> None:
