@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Convert: TypeAlias = Callable[[Any], Any]
 
 # No list of messages may be so long: the rules refuse it without the rest being read.
-_ENOUGH = max(MAX_TARGETS, MAX_ERASED) + 1
+_ENOUGH = {"panji.v1.Erasure.statements": MAX_ERASED + 1}
+_ENOUGH_ELSEWHERE = MAX_TARGETS + 1
 _FRAME: dict[str, Any] = {"id": "", "exchange": "", "sender": "", "recipient": "", "language": "", "issued_at": None}
 
 
@@ -105,7 +106,8 @@ def _reader(field: FieldDescriptor) -> Convert | None:
     read = _reader_of_one(field)
     if not field.is_repeated:
         return read
-    return tuple if read is None else lambda contents: tuple(map(read, contents[:_ENOUGH]))
+    enough = _ENOUGH.get(field.full_name, _ENOUGH_ELSEWHERE)
+    return tuple if read is None else lambda contents: tuple(map(read, contents[:enough]))
 
 
 def _reader_of_one(field: FieldDescriptor) -> Convert | None:

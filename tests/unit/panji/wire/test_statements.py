@@ -27,6 +27,7 @@ from support.statements import (
     an_id,
 )
 
+from panji.core.rules import MAX_ERASED, MAX_TARGETS
 from panji.core.vocabulary import Kind
 from panji.errors import InputError, MalformedError, Violation
 from panji.v1 import statement_pb2
@@ -319,3 +320,18 @@ def test_a_peek_sees_what_the_payload_names_whatever_else_is_wrong_with_it() -> 
     assert peek(statement_pb2.Statement(id="x", recipient="y").SerializeToString()) == ("x", "y", "")
     with pytest.raises(MalformedError):
         peek(b"\xff")
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Kind.FLAG, MAX_TARGETS), (Kind.ERASURE, MAX_ERASED)])
+def test_of_a_list_that_is_too_long_no_more_is_read_than_shows_it(kind: Kind, most: int) -> None:
+    """Attack: a list of a million messages, each of which costs more to read than to send."""
+    message = statement_pb2.Statement.FromString(encode_statement(a_statement(a_body(kind))))
+    parts: Any = message.flag.targets if kind is Kind.FLAG else message.erasure.statements
+    parts.extend([parts[0]] * (most + 10))
+    with pytest.raises(InputError, match=f"are more than {most}"):
+        parse_statement(message.SerializeToString())
+    descriptor = type(message.flag if kind is Kind.FLAG else message.erasure).DESCRIPTOR
+    name = "targets" if kind is Kind.FLAG else "statements"
+    read = wire._reader(descriptor.fields_by_name[name])
+    assert read is not None
+    assert len(read(parts)) == most + 1
