@@ -154,7 +154,7 @@ class Log:
             received_at=received_at,
             salt=salt,
             index=index,
-            proof=extension.inclusion_proof(index),
+            proof=extension.inclusion_proofs()[0],
             checkpoint=sign_checkpoint(head, self.signer),
         )
 

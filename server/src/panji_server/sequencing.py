@@ -14,7 +14,7 @@ from panji.core import case as cases
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.entry import Entry, commit
-from panji.core.merkle import leaf_hash, verify_inclusion
+from panji.core.merkle import leaf_hash, verify_inclusions
 from panji.core.receipt import Receipt
 from panji.core.statements import Erasure
 from panji.core.vocabulary import BY_THE_OPERATOR, Kind
@@ -143,14 +143,16 @@ def sequence(
     extension = head.frontier.extend(leaves)
     checkpoint = Checkpoint(signer.verifier.name, extension.frontier.size, extension.root())
     signed = sign_checkpoint(checkpoint, signer)
-    size, accepted = checkpoint.size, {}
-    for row, statement, leaf in zip(group.rows, group.statements, leaves, strict=True):
-        final = _with_size(row, size)
-        receipt = receipt_of(final, extension.inclusion_proof(row.index), signed)
-        # The exchange checks its own receipt before anyone sees it: a defect here ends in an error, not in a lie. The
-        # leaf stands for the receipt's other fields, of which it was just made.
-        verify_inclusion(leaf, receipt.index, size, receipt.proof, checkpoint.root)
-        accepted[row.index] = Accepted(final, receipt, statement.case, statement.test)
+    rows = [_with_size(row, checkpoint.size) for row in group.rows]
+    receipts = [receipt_of(row, proof, signed) for row, proof in zip(rows, extension.inclusion_proofs(), strict=True)]
+    # The exchange checks its own receipts before anyone sees them: a defect here ends in an error, not in a lie. The
+    # leaf stands for a receipt's other fields, of which it was just made.
+    proofs = [receipt.proof for receipt in receipts]
+    verify_inclusions(leaves, receipts[0].index, checkpoint.size, proofs, checkpoint.root)
+    accepted = {
+        row.index: Accepted(row, receipt, statement.case, statement.test)
+        for row, receipt, statement in zip(rows, receipts, group.statements, strict=True)
+    }
     outcomes: list[Accepted | Repeated | RefusedError] = [
         accepted[one.index]
         if isinstance(one, Row)

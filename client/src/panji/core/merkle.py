@@ -116,26 +116,27 @@ class Extension:
         """Give the new tree's root, without the hashing that :meth:`Frontier.root` does."""
         return self._suffixes[-1] or EMPTY_ROOT
 
-    def inclusion_proof(self, index: int) -> tuple[bytes, ...]:
-        """Prove a new leaf in the new tree, without a look into storage (RFC 6962, section 2.1.1).
+    def inclusion_proofs(self) -> list[tuple[bytes, ...]]:
+        """Prove the new leaves in the new tree, in order, without a look into storage (RFC 6962, section 2.1.1).
 
-        The old frontier suffices. A sibling left of the path either ends within the old tree, and since its parent
-        covers a new leaf it is the largest complete subtree there, hence on the frontier; or it was just completed.
-        A sibling to the right holds new leaves only.
-
-        Raises:
-            InputError: ``index`` is not one of the new leaves.
+        The old frontier suffices. A sibling left of a path either ends within the old tree, and since its parent covers
+        a new leaf it is the largest complete subtree there, hence on the frontier; or it was just completed. A sibling
+        to the right holds new leaves only. From the root downwards, each path is its parent's and one sibling more.
         """
-        if not self.base <= index < self.frontier.size:
-            raise InputError(f"leaf {index} is not among the new leaves {self.base} to {self.frontier.size - 1}")
-        proof = []
-        for level, row in enumerate(self._rows):
-            offset = (index >> level ^ 1) - (self.base >> level & ~1)
-            if offset < len(row):
-                proof.append(row[offset])
-            elif offset == len(row) and (suffix := self._suffixes[level]) is not None:
-                proof.append(suffix)
-        return tuple(proof)
+        if self.frontier.size == self.base:
+            return []
+        above: list[tuple[bytes, ...]] = [()]
+        for level in range(len(self._rows) - 1, -1, -1):
+            row, suffix = self._rows[level], self._suffixes[level]
+            first, start = self.base >> level, self.base >> level & ~1
+            siblings = row if suffix is None else [*row, suffix]
+            last, upper = self.frontier.size - 1 >> level, first >> 1
+            paths = []
+            for index in range(first, last + 1):
+                offset, path = (index ^ 1) - start, above[(index >> 1) - upper]
+                paths.append((siblings[offset], *path) if offset < len(siblings) else path)
+            above = paths
+        return above
 
 
 def frontier_nodes(size: int) -> list[Position]:
@@ -215,25 +216,57 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     Raises:
         ProofError: The proof does not lead from the leaf to the root.
     """
-    # 1. The index lies in the tree: otherwise one leaf could be shown at several indices.
-    if not 0 <= index < size:
-        raise ProofError(f"a tree of {size} leaves has no leaf {index}")
-    # 2. All are hashes: a "leaf" of 64 bytes could be an inner node's two children, passed off as an entry.
-    _require_hashes(leaf, root, *proof)
-    # 3. The proof's length follows from index and size: nothing is left over to hide a subtree in. Up to where the
-    #    path meets the right edge of the tree every level has a sibling; above, only left ones.
-    inner = (index ^ (size - 1)).bit_length()
-    if len(proof) != inner + (index >> inner).bit_count():
-        raise ProofError(f"{len(proof)} hashes are not the length of a proof of leaf {index} in {size}")
-    # 4. Hashing up gives the root: a forged entry or sibling ends elsewhere.
-    current = leaf
-    for level, sibling in enumerate(proof):
-        if level >= inner or index >> level & 1:
-            current = sha256(b"\x01" + sibling + current).digest()
-        else:
-            current = sha256(b"\x01" + current + sibling).digest()
-    if not hmac.compare_digest(current, root):
-        raise ProofError(f"the inclusion proof of leaf {index} does not lead to the root of {size}")
+    verify_inclusions([leaf], index, size, [proof], root)
+
+
+def verify_inclusions(
+    leaves: Sequence[bytes], first: int, size: int, proofs: Sequence[Sequence[bytes]], root: bytes
+) -> None:
+    """Check neighbouring leaves as :func:`verify_inclusion` does each. What their proofs share is hashed only once.
+
+    Args:
+        leaves: Leaf hashes, of the indices from ``first`` on.
+        first: From 0.
+        size: Of the tree.
+        proofs: One for each leaf.
+        root: Of the tree, from a verified checkpoint.
+
+    Raises:
+        ProofError: One of the proofs does not lead from its leaf to the root.
+    """
+    _require_hashes(root)
+    nodes: list[bytes] = []
+    before: Sequence[bytes] = ()
+    inner_before = -1
+    for index, (leaf, proof) in enumerate(zip(leaves, proofs, strict=True), first):
+        # 1. The index lies in the tree: otherwise one leaf could be shown at several indices.
+        if not 0 <= index < size:
+            raise ProofError(f"a tree of {size} leaves has no leaf {index}")
+        # 2. The proof's length follows from index and size: nothing is left over to hide a subtree in. Up to where the
+        #    path meets the right edge of the tree every level has a sibling; above, only left ones.
+        inner = (index ^ (size - 1)).bit_length()
+        if len(proof) != inner + (index >> inner).bit_count():
+            raise ProofError(f"{len(proof)} hashes are not the length of a proof of leaf {index} in {size}")
+        # 3. From where this path has joined the one before, it is that one, if its siblings are the same from there on;
+        #    that one has led to the root.
+        joined = (index ^ (index - 1)).bit_length()
+        if inner != inner_before or proof[joined:] != before[joined:]:
+            joined = len(proof)
+        end = nodes[joined] if joined < len(proof) else root
+        # 4. All are hashes: a "leaf" of 64 bytes could be an inner node's two children, passed off as an entry.
+        _require_hashes(leaf, *proof[:joined])
+        # 5. Hashing up gives the root: a forged entry or sibling ends elsewhere.
+        current, path = leaf, [leaf]
+        for level, sibling in enumerate(proof[:joined]):
+            if level >= inner or index >> level & 1:
+                current = sha256(b"\x01" + sibling + current).digest()
+            else:
+                current = sha256(b"\x01" + current + sibling).digest()
+            path.append(current)
+        if not hmac.compare_digest(current, end):
+            raise ProofError(f"the inclusion proof of leaf {index} does not lead to the root of {size}")
+        nodes[: len(path)] = path
+        before, inner_before = proof, inner
 
 
 def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes, root2: bytes) -> None:

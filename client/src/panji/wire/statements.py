@@ -74,7 +74,7 @@ def parse_statement(payload: bytes, *, strict: bool = True) -> Statement:
         raise InputError("The statement breaks its form", [Violation("body", "is required")])
     values = _FRAME.copy()
     for field, content in message.ListFields():
-        name, read = _STATEMENT_READERS[field.number]
+        name, read = _STATEMENT_READERS[field]
         values[name] = content if read is None else read(content)
     values["body"] = values.pop(kind)
     return Statement(**values)
@@ -98,8 +98,8 @@ class _Known(dict[int, "IntEnum"]):
         return number
 
 
-def _readers(descriptor: Descriptor) -> dict[int, tuple[str, Convert | None]]:
-    return {field.number: (field.name, _reader(field)) for field in descriptor.fields}
+def _readers(descriptor: Descriptor) -> dict[FieldDescriptor, tuple[str, Convert | None]]:
+    return {field: (field.name, _reader(field)) for field in descriptor.fields}
 
 
 def _reader(field: FieldDescriptor) -> Convert | None:
@@ -147,7 +147,7 @@ def _to_value(body: type) -> Convert:
     def convert(message: Message) -> Any:
         values = absent.copy()
         for field, content in message.ListFields():
-            name, read = readers[field.number]
+            name, read = readers[field]
             values[name] = content if read is None else read(content)
         return body(**values)
 

@@ -161,7 +161,7 @@ class Exchange:
             now,
             salt,
             index,
-            extension.inclusion_proof(index),
+            extension.inclusion_proofs()[0],
             self.checkpoint,
         )
         feed.append((data, receipt))

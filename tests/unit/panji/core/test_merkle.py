@@ -90,11 +90,12 @@ def test_every_new_leaf_is_proved_from_the_old_frontier_alone(batches: list[int]
     frontier = Frontier(0)
     for batch in batches:
         start = frontier.size
-        extension = frontier.extend([leaf_hash(b"%d" % number) for number in range(start, start + batch)])
-        frontier = extension.frontier
-        for index in range(start, frontier.size):
-            proof = extension.inclusion_proof(index)
-            merkle.verify_inclusion(leaf_hash(b"%d" % index), index, frontier.size, proof, frontier.root())
+        leaves = [leaf_hash(b"%d" % number) for number in range(start, start + batch)]
+        extension = frontier.extend(leaves)
+        frontier, proofs = extension.frontier, extension.inclusion_proofs()
+        for index, (leaf, proof) in enumerate(zip(leaves, proofs, strict=True), start):
+            merkle.verify_inclusion(leaf, index, frontier.size, proof, frontier.root())
+        merkle.verify_inclusions(leaves, start, frontier.size, proofs, frontier.root())
 
 
 def test_appending_to_a_large_tree_touches_only_its_frontier() -> None:
@@ -103,9 +104,9 @@ def test_appending_to_a_large_tree_touches_only_its_frontier() -> None:
     extension = frontier.extend([LEAVES[0]])
     assert len(extension.nodes) == 41
     assert extension.frontier == Frontier(2**40, (extension.root(),))
-    merkle.verify_inclusion(LEAVES[0], size, 2**40, extension.inclusion_proof(size), extension.root())
-    # The old frontier is the whole proof of the new last leaf.
-    assert extension.inclusion_proof(size) == frontier.hashes[::-1]
+    (proof,) = extension.inclusion_proofs()
+    merkle.verify_inclusion(LEAVES[0], size, 2**40, proof, extension.root())
+    assert proof == frontier.hashes[::-1]  # the old frontier is the whole proof of the new last leaf
 
 
 def test_appending_nothing_changes_nothing() -> None:
@@ -113,14 +114,33 @@ def test_appending_nothing_changes_nothing() -> None:
         frontier = tree(size).frontier
         extension = frontier.extend([])
         assert (extension.frontier, extension.nodes, extension.root()) == (frontier, (), ROOTS[size])
+        assert extension.inclusion_proofs() == []
     assert Frontier(0).root() == EMPTY_ROOT == ROOTS[0]
 
 
-@pytest.mark.parametrize("index", [-1, 0, 4, 7])
-def test_an_extension_proves_its_own_leaves_only(index: int) -> None:
-    extension = tree(5).frontier.extend(LEAVES[5:7])
-    with pytest.raises(InputError, match="not among the new leaves 5 to 6"):
-        extension.inclusion_proof(index)
+@pytest.mark.parametrize("base", range(9))
+@pytest.mark.parametrize("count", range(1, 9))
+def test_no_byte_of_proofs_that_are_verified_together_can_be_another(base: int, count: int) -> None:
+    leaves, size = LEAVES[base : base + count], base + count
+    proofs = tree(base).frontier.extend(leaves).inclusion_proofs()
+    merkle.verify_inclusions(leaves, base, size, proofs, ROOTS[size])
+    for at, proof in enumerate(proofs):
+        for level, value in enumerate(proof):
+            wrong = [*proofs]
+            wrong[at] = (*proof[:level], _flipped((value,), 0)[0], *proof[level + 1 :])
+            with pytest.raises(ProofError, match=f"leaf {base + at} does not lead"):
+                merkle.verify_inclusions(leaves, base, size, wrong, ROOTS[size])
+        wrong_leaves = [*leaves[:at], leaf_hash(b"another"), *leaves[at + 1 :]]
+        with pytest.raises(ProofError, match=f"leaf {base + at} does not lead"):
+            merkle.verify_inclusions(wrong_leaves, base, size, proofs, ROOTS[size])
+        for other in ((*proof, ROOTS[1]), *(proof[:end] for end in range(len(proof)))):
+            with pytest.raises(ProofError, match="not the length of a proof"):
+                merkle.verify_inclusions(leaves, base, size, [*proofs[:at], other, *proofs[at + 1 :]], ROOTS[size])
+
+
+def test_leaves_and_proofs_that_are_verified_together_are_as_many() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        merkle.verify_inclusions(LEAVES[:2], 0, 2, [[LEAVES[1]]], ROOTS[2])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +169,7 @@ def test_a_stored_leaf_is_proved_in_every_tree_that_holds_it(leaf: tuple[int, in
     store = Store()
     proof = merkle.inclusion_proof(index, size, store.get)
     assert store.calls == 1
-    assert proof == tree(size).inclusion_proof(index)
+    assert proof == tree(size).inclusion_proofs()[index]
     merkle.verify_inclusion(LEAVES[index], index, size, proof, ROOTS[size])
 
 
@@ -157,7 +177,7 @@ def test_a_stored_leaf_is_proved_in_every_tree_that_holds_it(leaf: tuple[int, in
 def test_the_nodes_named_beforehand_suffice_for_a_proof(leaf: tuple[int, int]) -> None:
     index, size = leaf
     named = {position: STORE.nodes[position] for position in merkle.inclusion_nodes(index, size)}
-    assert merkle.inclusion_proof(index, size, lambda _: named) == tree(size).inclusion_proof(index)
+    assert merkle.inclusion_proof(index, size, lambda _: named) == tree(size).inclusion_proofs()[index]
 
 
 @given(two_sizes())
@@ -193,7 +213,7 @@ def test_a_log_that_shrinks_is_refused(size1: int, size2: int) -> None:
 @given(leaf_in_tree(), st.data())
 def test_every_changed_byte_of_an_inclusion_proof_is_refused(leaf: tuple[int, int], data: st.DataObject) -> None:
     index, size = leaf
-    parts = [LEAVES[index], ROOTS[size], *tree(size).inclusion_proof(index)]
+    parts = [LEAVES[index], ROOTS[size], *tree(size).inclusion_proofs()[index]]
     chosen = data.draw(st.integers(0, len(parts) - 1))
     position, change = data.draw(st.integers(0, 31)), data.draw(st.integers(1, 255))
     changed = bytearray(parts[chosen])
@@ -206,7 +226,7 @@ def test_every_changed_byte_of_an_inclusion_proof_is_refused(leaf: tuple[int, in
 @given(leaf_in_tree(), st.integers(-2, LARGEST + 2))
 def test_a_proof_holds_for_one_index_only(leaf: tuple[int, int], other: int) -> None:
     index, size = leaf
-    proof = tree(size).inclusion_proof(index)
+    proof = tree(size).inclusion_proofs()[index]
     if other != index:
         with pytest.raises(ProofError):
             merkle.verify_inclusion(LEAVES[index], other, size, proof, ROOTS[size])
@@ -215,7 +235,7 @@ def test_a_proof_holds_for_one_index_only(leaf: tuple[int, int], other: int) -> 
 @given(leaf_in_tree())
 def test_an_inclusion_proof_too_long_or_too_short_is_refused(leaf: tuple[int, int]) -> None:
     index, size = leaf
-    proof = tree(size).inclusion_proof(index)
+    proof = tree(size).inclusion_proofs()[index]
     for wrong in ((*proof, EMPTY_ROOT), (EMPTY_ROOT, *proof), proof[1:], proof[:-1]):
         if wrong != proof:
             with pytest.raises(ProofError, match="length"):
@@ -259,7 +279,7 @@ def _orders(proof: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
 
 
 def test_reordered_proofs_are_refused() -> None:
-    reordered = _orders(tree(13).inclusion_proof(5))
+    reordered = _orders(tree(13).inclusion_proofs()[5])
     assert len(reordered) >= 3
     for wrong in reordered:
         with pytest.raises(ProofError):
@@ -274,7 +294,7 @@ def test_reordered_proofs_are_refused() -> None:
 @pytest.mark.parametrize("length", [0, 1, 31, 33, 64])
 def test_a_leaf_hash_of_the_wrong_length_is_refused(length: int) -> None:
     with pytest.raises(ProofError, match="32 bytes"):
-        merkle.verify_inclusion(bytes(length), 5, 13, tree(13).inclusion_proof(5), ROOTS[13])
+        merkle.verify_inclusion(bytes(length), 5, 13, tree(13).inclusion_proofs()[5], ROOTS[13])
 
 
 def test_the_empty_tree_holds_no_leaf() -> None:
@@ -283,7 +303,7 @@ def test_the_empty_tree_holds_no_leaf() -> None:
 
 
 def test_every_flipped_byte_of_a_stored_proof_is_refused() -> None:
-    inclusion, consistency = tree(13).inclusion_proof(5), merkle.consistency_proof(7, 13, STORE.get)
+    inclusion, consistency = tree(13).inclusion_proofs()[5], merkle.consistency_proof(7, 13, STORE.get)
     for at in range(len(inclusion) * 32):
         with pytest.raises(ProofError):
             merkle.verify_inclusion(LEAVES[5], 5, 13, _flipped(inclusion, at), ROOTS[13])

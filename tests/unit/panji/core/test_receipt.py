@@ -34,8 +34,8 @@ def issue(digests: list[bytes], log: NoteSigner = LOG) -> list[Receipt]:
     extension = Frontier(0).extend([leaf_hash(entry.encode()) for entry in entries])
     signed = sign_checkpoint(Checkpoint(log.verifier.name, len(digests), extension.root()), log)
     return [
-        Receipt(digest, "flag", "telegram", index + 1, NOON, salt, index, extension.inclusion_proof(index), signed)
-        for index, (salt, digest) in enumerate(zip(salts, digests, strict=True))
+        Receipt(digest, "flag", "telegram", index + 1, NOON, salt, index, proof, signed)
+        for index, (salt, digest, proof) in enumerate(zip(salts, digests, extension.inclusion_proofs(), strict=True))
     ]
 
 

@@ -28,7 +28,7 @@ ENTRY = Entry("flag", NOON, commit(SALT, DIGEST, "telegram", 3))
 LEAVES = [leaf_hash(b"%d" % number) for number in range(5)] + [leaf_hash(ENTRY.encode())]
 TREE = Frontier(0).extend(LEAVES)
 HEAD = sign_checkpoint(Checkpoint(LOG.verifier.name, 6, TREE.root()), LOG)
-RECEIPT = Receipt(DIGEST, "flag", "telegram", 3, NOON, SALT, 5, TREE.inclusion_proof(5), HEAD)
+RECEIPT = Receipt(DIGEST, "flag", "telegram", 3, NOON, SALT, 5, TREE.inclusion_proofs()[5], HEAD)
 PROOF = from_receipt(RECEIPT)
 TEXT = PROOF.encode()
 
