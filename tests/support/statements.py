@@ -14,7 +14,9 @@ from panji.core.statements import (
     ClarificationAnswer,
     ClarificationRequest,
     ContentHash,
+    Correction,
     Correspondence,
+    CounterNotice,
     DeadlineMissed,
     DecidingBody,
     Decision,
@@ -26,10 +28,21 @@ from panji.core.statements import (
     IssuingAuthority,
     LegalBasis,
     NonDisclosure,
+    Objection,
+    Obstacle,
+    ObstacleEnded,
     Question,
+    Restoration,
+    RestoreOrder,
+    Review,
     Statement,
     Target,
     TargetDecision,
+    TargetRestoration,
+    TargetReview,
+    TargetVerification,
+    Verification,
+    VerificationRequest,
     Withdrawal,
 )
 from panji.core.vocabulary import (
@@ -42,12 +55,16 @@ from panji.core.vocabulary import (
     HashAlgorithm,
     Instrument,
     Kind,
+    ObstacleKind,
     Outcome,
     RefusalReason,
     RequestedAction,
+    RestorationResult,
+    ReviewResult,
     SubCategory,
     TargetKind,
     Urgency,
+    VerificationResult,
 )
 
 if TYPE_CHECKING:
@@ -152,6 +169,71 @@ def a_correspondence(**changes: Any) -> Correspondence:
     return Correspondence(**{"subject": "Office hours", "text": "The desk is closed on Friday.", **changes})
 
 
+def a_verification_request(*targets: int, **changes: Any) -> VerificationRequest:
+    """Doubts the targets, or all that are open."""
+    return VerificationRequest(**{"reasons": "The post is a news report.", "targets": targets, **changes})
+
+
+def a_verification(*targets: int | TargetVerification, result: VerificationResult | None = None) -> Verification:
+    """Confirms the targets, or finds of them what ``result`` says; of the first alone by default."""
+    found = result or VerificationResult.CONFIRMED
+    reasons = "" if found is VerificationResult.CONFIRMED else "It is a news report."
+    return Verification(
+        targets=tuple(
+            TargetVerification(target=one, result=found, reasons=reasons) if isinstance(one, int) else one
+            for one in targets or (1,)
+        )
+    )
+
+
+def an_obstacle(**changes: Any) -> Obstacle:
+    """A cable is cut."""
+    return Obstacle(**{"kind": ObstacleKind.FORCE_MAJEURE, "reasons": "A submarine cable is cut.", **changes})
+
+
+def a_correction(*targets: int | TargetDecision, **changes: Any) -> Correction:
+    """Decides the targets anew: removed, where only a position is given; the first alone by default."""
+    return Correction(**{"targets": a_decision(*targets).targets, "reasons": "The wrong post was removed.", **changes})
+
+
+def an_objection(*targets: int, **changes: Any) -> Objection:
+    """Contests the targets, or all that can be."""
+    return Objection(**{"reasons": "The law named does not cover this.", "targets": targets, **changes})
+
+
+def a_counter_notice(*targets: int, **changes: Any) -> CounterNotice:
+    """The user objects about the targets, or all that were acted on."""
+    return CounterNotice(**{"text": "It was satire.", "submitted_at": NOON, "targets": targets, **changes})
+
+
+def a_review(*targets: int | TargetReview, result: ReviewResult = ReviewResult.UPHELD) -> Review:
+    """Upholds what was contested about the targets, or finds what ``result`` says; of the first alone by default."""
+    return Review(
+        targets=tuple(
+            TargetReview(target=one, result=result, reasons="Looked at again by the head of the unit.")
+            if isinstance(one, int)
+            else one
+            for one in targets or (1,)
+        )
+    )
+
+
+def a_restore_order(*targets: int, **changes: Any) -> RestoreOrder:
+    """Has the targets restored, or all that were acted on."""
+    return RestoreOrder(**{"reasons": "The court has lifted the order.", "targets": targets, **changes})
+
+
+def a_restoration(*targets: int | TargetRestoration, **changes: Any) -> Restoration:
+    """Confirms that the targets can be reached again; the first alone by default."""
+    restored = tuple(
+        TargetRestoration(target=one, result=RestorationResult.RESTORED, effective_at=NOON)
+        if isinstance(one, int)
+        else one
+        for one in targets or (1,)
+    )
+    return Restoration(**{"targets": restored, **changes})
+
+
 def a_deadline_missed(**changes: Any) -> DeadlineMissed:
     """No acknowledgement in a day."""
     return DeadlineMissed(**{"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), **changes})
@@ -179,6 +261,16 @@ def a_body(kind: Kind) -> Body:
         Kind.CLARIFICATION_ANSWER: a_clarification_answer(),
         Kind.DECISION: a_decision(),
         Kind.CORRESPONDENCE: a_correspondence(),
+        Kind.VERIFICATION_REQUEST: a_verification_request(),
+        Kind.VERIFICATION: a_verification(),
+        Kind.OBSTACLE: an_obstacle(),
+        Kind.OBSTACLE_ENDED: ObstacleEnded(note="The cable is mended."),
+        Kind.CORRECTION: a_correction(),
+        Kind.OBJECTION: an_objection(),
+        Kind.COUNTER_NOTICE: a_counter_notice(),
+        Kind.REVIEW: a_review(),
+        Kind.RESTORE_ORDER: a_restore_order(),
+        Kind.RESTORATION: a_restoration(),
         Kind.DEADLINE_MISSED: a_deadline_missed(),
         Kind.ERASURE: an_erasure(),
         Kind.DIRECTORY_RECORD: DirectoryRecord(document="[[organisation]]\n"),
@@ -187,7 +279,7 @@ def a_body(kind: Kind) -> Body:
 
 
 _SIDES: dict[type[Body], tuple[str, str]] = {
-    **dict.fromkeys((Flag, Withdrawal, ClarificationAnswer), (MINISTRY, PLATFORM)),
+    **dict.fromkeys((Flag, Withdrawal, ClarificationAnswer, Verification, RestoreOrder, Review), (MINISTRY, PLATFORM)),
     **dict.fromkeys((DeadlineMissed, Erasure), (OPERATOR, PLATFORM)),
     DirectoryRecord: (OPERATOR, OPERATOR),
 }
@@ -196,8 +288,9 @@ _SIDES: dict[type[Body], tuple[str, str]] = {
 def a_statement(body: Body | None = None, **changes: Any) -> Statement:
     """A statement around the body: a flag by default.
 
-    Flags, withdrawals and clarification answers go from :data:`MINISTRY` to :data:`PLATFORM`, all other replies back,
-    and what the operator says to the platform. A reply belongs to the case of the made flag and answers :data:`DIGEST`.
+    Flags, withdrawals, answers, reviews and restore orders go from :data:`MINISTRY` to :data:`PLATFORM`, other replies
+    back, and what the operator says to the platform. A reply belongs to the case of the made flag and answers
+    :data:`DIGEST`.
     """
     said = a_flag() if body is None else body
     sender, recipient = _SIDES.get(type(said), (PLATFORM, MINISTRY))
@@ -304,6 +397,7 @@ def a_full_decision(**changes: Any) -> Decision:
         Outcome.NO_ACTION,
         refusal=RefusalReason.DUPLICATE,
         user_not_notified_reason="Nothing was done.",
+        user_not_notified_until=NOON + timedelta(days=42),
         duplicate_of=an_id(77),
     )
     decided = {"targets": (disabled, refused), "platform_reference": "T-99", "note": "Both were seen by a desk."}
@@ -320,6 +414,25 @@ def a_full_body(kind: Kind) -> Body:
         Kind.CLARIFICATION_ANSWER: a_clarification_answer(evidence=(an_evidence(),)),
         Kind.DECISION: a_full_decision(),
         Kind.CORRESPONDENCE: a_correspondence(),
+        Kind.VERIFICATION_REQUEST: a_verification_request(1, 2),
+        Kind.VERIFICATION: a_verification(
+            TargetVerification(target=1, result=VerificationResult.CONFIRMED, reasons="Seen again."),
+            TargetVerification(target=2, result=VerificationResult.NOT_CONFIRMED, reasons="It is a news report."),
+        ),
+        Kind.OBSTACLE: an_obstacle(expected_until=NOON + timedelta(days=2)),
+        Kind.OBSTACLE_ENDED: ObstacleEnded(note="The cable is mended."),
+        Kind.CORRECTION: a_correction(*a_full_decision().targets),
+        Kind.OBJECTION: an_objection(1, 2, evidence=(an_evidence(),)),
+        Kind.COUNTER_NOTICE: a_counter_notice(1, 2, evidence=(an_evidence(),)),
+        Kind.REVIEW: a_review(1, 2),
+        Kind.RESTORE_ORDER: a_restore_order(
+            1, 2, legal_basis=(LegalBasis(jurisdiction="ID", law="PM 5/2020", article="20"),)
+        ),
+        Kind.RESTORATION: a_restoration(
+            1,
+            TargetRestoration(target=2, result=RestorationResult.NOT_RESTORED, explanation="The account is gone."),
+            note="The cache needs an hour.",
+        ),
         Kind.DEADLINE_MISSED: a_deadline_missed(
             delivered_at=NOON + timedelta(minutes=1),
             delivered_to="spiffe://exchange.example/telegram/gateway",

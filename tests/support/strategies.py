@@ -14,7 +14,9 @@ from panji.core.statements import (
     ClarificationAnswer,
     ClarificationRequest,
     ContentHash,
+    Correction,
     Correspondence,
+    CounterNotice,
     DecidingBody,
     Decision,
     Evidence,
@@ -22,10 +24,21 @@ from panji.core.statements import (
     IssuingAuthority,
     LegalBasis,
     NonDisclosure,
+    Objection,
+    Obstacle,
+    ObstacleEnded,
     Question,
+    Restoration,
+    RestoreOrder,
+    Review,
     Statement,
     Target,
     TargetDecision,
+    TargetRestoration,
+    TargetReview,
+    TargetVerification,
+    Verification,
+    VerificationRequest,
     Withdrawal,
 )
 from panji.core.vocabulary import (
@@ -37,12 +50,16 @@ from panji.core.vocabulary import (
     Ground,
     HashAlgorithm,
     Instrument,
+    ObstacleKind,
     Outcome,
     RefusalReason,
     RequestedAction,
+    RestorationResult,
+    ReviewResult,
     SubCategory,
     TargetKind,
     Urgency,
+    VerificationResult,
 )
 from support.statements import EXCHANGE, MINISTRY, PLATFORM, an_id
 
@@ -204,6 +221,15 @@ def target_decisions(draw: st.DrawFn, target: int) -> TargetDecision:
 _decided = st.lists(st.integers(1, 1000), min_size=1, max_size=3, unique=True).flatmap(
     lambda positions: st.tuples(*(target_decisions(position) for position in positions))
 )
+_places = st.lists(st.integers(1, 1000), min_size=1, max_size=3, unique=True)
+
+
+def _per_target(kind: type[_T], **fields: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[_T, ...]]:
+    return _places.flatmap(lambda places: st.tuples(*(st.builds(kind, target=st.just(at), **fields) for at in places)))
+
+
+_restored = _per_target(TargetRestoration, result=st.just(RestorationResult.RESTORED), effective_at=INSTANTS)
+_not_restored = _per_target(TargetRestoration, result=st.just(RestorationResult.NOT_RESTORED), explanation=TEXTS)
 _questions = st.builds(Question, reason=_any(RefusalReason), text=TEXTS, targets=_positions)
 _replies: st.SearchStrategy[Body] = st.one_of(
     st.builds(Withdrawal, reasons=TEXTS, targets=_positions),
@@ -212,6 +238,16 @@ _replies: st.SearchStrategy[Body] = st.one_of(
     st.builds(ClarificationAnswer, text=TEXTS, evidence=_some(_evidence)),
     st.builds(Decision, targets=_decided, platform_reference=_maybe_line, note=_maybe_text),
     st.builds(Correspondence, subject=LINES, text=TEXTS),
+    st.builds(VerificationRequest, reasons=TEXTS, targets=_positions),
+    st.builds(Verification, targets=_per_target(TargetVerification, result=_any(VerificationResult), reasons=TEXTS)),
+    st.builds(Obstacle, kind=_any(ObstacleKind), reasons=TEXTS, expected_until=_maybe_instant),
+    st.builds(ObstacleEnded, note=_maybe_text),
+    st.builds(Correction, targets=_decided, reasons=TEXTS),
+    st.builds(Objection, reasons=TEXTS, targets=_positions, evidence=_some(_evidence)),
+    st.builds(CounterNotice, text=TEXTS, submitted_at=INSTANTS, targets=_positions, evidence=_some(_evidence)),
+    st.builds(Review, targets=_per_target(TargetReview, result=_any(ReviewResult), reasons=TEXTS)),
+    st.builds(RestoreOrder, reasons=TEXTS, targets=_positions),
+    st.builds(Restoration, targets=st.one_of(_restored, _not_restored), note=_maybe_text),
 )
 
 

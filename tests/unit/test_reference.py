@@ -14,13 +14,13 @@ from panji_server.audit import EVENTS, FIELDS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["event", "error"])
-def test_the_page_is_what_its_script_prints(name: str) -> None:
+@pytest.mark.parametrize(("name", "page"), [("event", "events"), ("error", "errors"), ("case", "case")])
+def test_the_page_is_what_its_script_prints(name: str, page: str) -> None:
     printed = subprocess.run(
         [sys.executable, ROOT / f".ci/{name}_docs.py"], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
-    committed = (ROOT / f"docs/{name}s.md").read_text()
-    assert committed == printed, f"run `python .ci/{name}_docs.py > docs/{name}s.md`"
+    committed = (ROOT / f"docs/{page}.md").read_text()
+    assert committed == printed, f"run `python .ci/{name}_docs.py > docs/{page}.md`"
 
 
 def test_every_event_and_field_is_on_its_page() -> None:

@@ -89,6 +89,16 @@ _METHODS: dict[Kind, tuple[str, type[Message]]] = {
     Kind.ACKNOWLEDGEMENT: ("Acknowledge", response_service_pb2.AcknowledgeRequest),
     Kind.CLARIFICATION_REQUEST: ("RequestClarification", response_service_pb2.RequestClarificationRequest),
     Kind.DECISION: ("Decide", response_service_pb2.DecideRequest),
+    Kind.VERIFICATION: ("VerifyFlag", flag_service_pb2.VerifyFlagRequest),
+    Kind.RESTORE_ORDER: ("OrderRestoration", flag_service_pb2.OrderRestorationRequest),
+    Kind.VERIFICATION_REQUEST: ("RequestVerification", response_service_pb2.RequestVerificationRequest),
+    Kind.OBSTACLE: ("ReportObstacle", response_service_pb2.ReportObstacleRequest),
+    Kind.OBSTACLE_ENDED: ("EndObstacle", response_service_pb2.EndObstacleRequest),
+    Kind.CORRECTION: ("CorrectDecision", response_service_pb2.CorrectDecisionRequest),
+    Kind.COUNTER_NOTICE: ("SubmitCounterNotice", response_service_pb2.SubmitCounterNoticeRequest),
+    Kind.RESTORATION: ("ConfirmRestoration", response_service_pb2.ConfirmRestorationRequest),
+    Kind.OBJECTION: ("Object", case_pb2.ObjectRequest),
+    Kind.REVIEW: ("Review", case_pb2.ReviewRequest),
     Kind.CORRESPONDENCE: ("SendCorrespondence", case_pb2.SendCorrespondenceRequest),
 }
 """The method that takes each kind of statement."""

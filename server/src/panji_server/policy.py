@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from panji.core.case import MOVES
+from panji.core.moves import MOVES
 from panji.core.statements import Flag
 from panji.core.vocabulary import Kind, Role
 from panji.errors import Reason, RefusedError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAKES: dict[Kind, frozenset[Role]] = {
     Kind.FLAG: frozenset({Role.AUTHORITY}),
     Kind.DIRECTORY_RECORD: frozenset({Role.OPERATOR}),
-    **{kind: roles for kind, (roles, _) in MOVES.items()},
+    **{kind: move.by for kind, move in MOVES.items()},
 }
 """Which roles make statements of which kind."""
 

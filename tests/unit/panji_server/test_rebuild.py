@@ -108,7 +108,7 @@ def test_a_log_without_entries_makes_nothing() -> None:
             "target, case_idx 1, position 1: outcome is 2, and by the",
         ),
         ("DELETE FROM target WHERE case_idx = 2", "target: the record with case_idx 2, position 1 is missing"),
-        ("INSERT INTO target VALUES (1, 2, 1, 0, 0)", "target: the record with case_idx 1, position 2 is surplus"),
+        ("INSERT INTO target VALUES (1, 2, 1, 0, 0, 0)", "target: the record with case_idx 1, position 2 is surplus"),
         (
             "UPDATE statement SET sender = 'another' WHERE idx = 4",
             "statement, idx 4: sender is another, and by",

@@ -10,12 +10,22 @@ from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
     ClarificationRequest,
+    Correction,
     Correspondence,
+    CounterNotice,
     DeadlineMissed,
     Decision,
     DirectoryRecord,
     Erasure,
     Flag,
+    Objection,
+    Obstacle,
+    ObstacleEnded,
+    Restoration,
+    RestoreOrder,
+    Review,
+    Verification,
+    VerificationRequest,
     Withdrawal,
 )
 from panji.core.vocabulary import RefusalReason
@@ -84,15 +94,25 @@ def subject(case: Case) -> str:
     return (case.sub_category or case.category).name
 
 
-def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, C901 - a table
+def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, PLR0912, C901 - a table
     """Returns what a statement says, shortly. Where it begins a line, :func:`safe` keeps it from beginning another."""
     match one.statement.body:
         case Flag() as flag:
             first = locator(flag.targets[0])
             more = f" and {len(flag.targets) - 1} more" if len(flag.targets) > 1 else ""
             return f"{flag.instrument.name} {(flag.sub_category or flag.category).name}: {first}{more}"
-        case Withdrawal(reasons=reasons, targets=targets):
+        case Withdrawal(reasons=reasons, targets=targets) | VerificationRequest(reasons=reasons, targets=targets):
             return f"{_targets(targets) or 'all open targets'}: {reasons}"
+        case RestoreOrder(reasons=reasons, targets=targets) | Objection(reasons=reasons, targets=targets):
+            return f"{_targets(targets) or 'all targets concerned'}: {reasons}"
+        case CounterNotice(text=text, targets=targets):
+            return f"{_targets(targets) or 'all targets concerned'}: {text}"
+        case Verification(targets=results) | Review(targets=results) | Restoration(targets=results):
+            return "; ".join(f"{each.target} {each.result.name}" for each in results)
+        case Obstacle(kind=kind, reasons=reasons):
+            return f"{kind.name}: {reasons}"
+        case ObstacleEnded(note=note):
+            return note or "the obstacle is gone"
         case Acknowledgement(level=level, note=note):
             return f"{level.name}{': ' if note else ''}{note}"
         case ClarificationRequest(questions=questions):
@@ -102,7 +122,7 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, C901 - a table
             )
         case ClarificationAnswer(text=text):
             return text
-        case Decision(targets=decided):
+        case Decision(targets=decided) | Correction(targets=decided):
             return "; ".join(f"{each.target} {_outcome(each.outcome.name, each.refusal)}" for each in decided)
         case Correspondence(subject=about, text=text):
             return f"{about}: {text}"

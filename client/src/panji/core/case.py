@@ -1,40 +1,40 @@
-"""The state machine of a case: what may be said next, by whom, and what it changes.
+"""A case, and what each statement makes of it: the state machine whose table is :mod:`panji.core.moves`.
 
 Pure, and one for both sides: the exchange applies it before it accepts a statement, and the client applies it again to
 the verified statements of a case, so that nobody takes the exchange's word for a state.
 
-=======================  =========  ==============================================  ===================================
-statement                by         while the case is                               then the case is
-=======================  =========  ==============================================  ===================================
-flag                     authority  (none)                                          SUBMITTED
-acknowledgement          platform   SUBMITTED, RECEIVED                             RECEIVED or UNDER_REVIEW, as it says
-clarification_request    platform   SUBMITTED, RECEIVED, UNDER_REVIEW               CLARIFICATION_REQUESTED
-clarification_answer     authority  CLARIFICATION_REQUESTED                         RECEIVED or UNDER_REVIEW, as before
-decision                 platform   SUBMITTED … CLARIFICATION_REQUESTED             DECIDED
-withdrawal               authority  SUBMITTED … CLARIFICATION_REQUESTED             WITHDRAWN when no target is left
-correspondence           either     any but ERASED                                  the same
-deadline_missed          operator   SUBMITTED                                       the same, and late
-erasure                  operator   any                                             ERASED
-=======================  =========  ==============================================  ===================================
-
-A platform that asks has, by asking, received the flag. The operator's statements come twice, once to each side, and the
-second changes nothing more. State is kept per target: OPEN until decided (ACTIONED or REFUSED) or WITHDRAWN.
+State is kept per target; that of the case follows from what is pending, from the targets and from how far the platform
+said it had got. A platform that asks or objects has, by that, received the flag. The operator's statements come twice,
+once to each side, and the second changes nothing more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from panji.core.moves import MOVES
 from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
     ClarificationRequest,
+    Correction,
+    CounterNotice,
     DeadlineMissed,
     Decision,
     Erasure,
     Flag,
+    Objection,
+    Obstacle,
+    ObstacleEnded,
+    Restoration,
+    RestoreOrder,
+    Review,
     Statement,
+    TargetDecision,
+    Verification,
+    VerificationRequest,
     Withdrawal,
 )
 from panji.core.vocabulary import (
@@ -46,33 +46,20 @@ from panji.core.vocabulary import (
     Kind,
     Outcome,
     RefusalReason,
+    RestorationResult,
+    ReviewResult,
     Role,
     SubCategory,
     TargetState,
     Urgency,
+    VerificationResult,
 )
 from panji.errors import Reason, RefusedError, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
     from datetime import datetime
-
-_OPEN = frozenset({CaseState.SUBMITTED, CaseState.RECEIVED, CaseState.UNDER_REVIEW, CaseState.CLARIFICATION_REQUESTED})
-_ANY = frozenset(CaseState) - {CaseState.UNSPECIFIED}
-_UNASKED = _OPEN - {CaseState.CLARIFICATION_REQUESTED}
-
-MOVES: dict[Kind, tuple[frozenset[Role], frozenset[CaseState]]] = {
-    Kind.ACKNOWLEDGEMENT: (frozenset({Role.PLATFORM}), frozenset({CaseState.SUBMITTED, CaseState.RECEIVED})),
-    Kind.CLARIFICATION_REQUEST: (frozenset({Role.PLATFORM}), _UNASKED),
-    Kind.CLARIFICATION_ANSWER: (frozenset({Role.AUTHORITY}), frozenset({CaseState.CLARIFICATION_REQUESTED})),
-    Kind.DECISION: (frozenset({Role.PLATFORM}), _OPEN),
-    Kind.WITHDRAWAL: (frozenset({Role.AUTHORITY}), _OPEN),
-    Kind.CORRESPONDENCE: (frozenset({Role.AUTHORITY, Role.PLATFORM}), _ANY - {CaseState.ERASED}),
-    Kind.DEADLINE_MISSED: (frozenset({Role.OPERATOR}), frozenset({CaseState.SUBMITTED})),
-    Kind.ERASURE: (frozenset({Role.OPERATOR}), _ANY),
-}
-"""Who may say what while the case is in which state. The table above is this one in words."""
 
 _SIDES = {(True, False): Role.AUTHORITY, (False, True): Role.PLATFORM}
 _SHOWN = 20  # positions in an error's text
@@ -83,6 +70,8 @@ _LEVEL_OF = {
     CaseState.UNDER_REVIEW: AcknowledgementLevel.UNDER_REVIEW,
 }
 _STATE_OF = {level: state for state, level in _LEVEL_OF.items()}
+_ASKED = frozenset({CaseState.CLARIFICATION_REQUESTED, CaseState.VERIFICATION_REQUESTED})
+_OTHER = {Role.AUTHORITY: Role.PLATFORM, Role.PLATFORM: Role.AUTHORITY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +81,29 @@ class TargetStatus:
     state: TargetState = TargetState.OPEN
     outcome: Outcome = Outcome.UNSPECIFIED
     refusal: RefusalReason = RefusalReason.UNSPECIFIED
+    pending: bool = False
+    """Whether the open verification request, objection or counter-notice is about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What a deadline is counted by: since when, and how long it has stood still meanwhile."""
+
+    since: datetime
+    paused: timedelta = timedelta()
+    """How long it stood still, the present stop left out."""
+    stopped_at: datetime | None = None
+    """Since when it stands still."""
+    resumed_at: datetime | None = None
+    """When it last went on. Where the procedure has the time begin anew, it begins then."""
+
+    def at(self, now: datetime, *, standing: bool) -> Clock:
+        """Returns the clock from now on, standing still or going."""
+        if standing:
+            return self if self.stopped_at is not None else replace(self, stopped_at=now)
+        if self.stopped_at is None:
+            return self
+        return replace(self, paused=self.paused + (now - self.stopped_at), stopped_at=None, resumed_at=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +129,38 @@ class Case:
     level: AcknowledgementLevel = AcknowledgementLevel.UNSPECIFIED
     """How far the platform said it had got; kept through clarifications."""
     open_question: bytes = b""
-    """SHA-256 of the envelope of the clarification request that waits for an answer, or empty."""
+    """SHA-256 of the envelope of what waits for an answer, or empty: a clarification request, a verification request,
+    an objection or a counter-notice. There is one at a time."""
+    asked_by: Role | None = None
+    """Which side that is from. The other answers it."""
+    decision: bytes = b""
+    """SHA-256 of the envelope of the newest decision, correction or restoration, or empty."""
+    obstacle: bytes = b""
+    """SHA-256 of the envelope of the obstacle that has not ended, or empty."""
+    clock: Clock
+    """Of the decision."""
+    restore_since: datetime | None = None
+    """Since when anything is to be restored."""
     overdue_since: datetime | None = None
     """When the acknowledgement was due that had not come, as the exchange stated."""
 
     @property
     def open_targets(self) -> tuple[int, ...]:
         """Positions, from 1, of the targets that are neither decided nor withdrawn, in order."""
-        return tuple(position for position, one in enumerate(self.targets, 1) if one.state is TargetState.OPEN)
+        return self.targets_in(frozenset({TargetState.OPEN}))
+
+    def targets_in(self, states: AbstractSet[TargetState]) -> tuple[int, ...]:
+        """Positions, from 1, of the targets in one of these states, in order."""
+        return tuple(position for position, one in enumerate(self.targets, 1) if one.state in states)
+
+    @property
+    def pending_targets(self) -> tuple[int, ...]:
+        """Positions, from 1, of the targets that the open question or objection is about, in order."""
+        return tuple(position for position, one in enumerate(self.targets, 1) if one.pending)
 
     def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
         """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
-        return self.state in MOVES[Kind.ACKNOWLEDGEMENT][1] and level > self.level
+        return self.state in MOVES[Kind.ACKNOWLEDGEMENT].states and level > self.level
 
 
 def open_case(flag: Statement, digest: bytes, received_at: datetime) -> Case:
@@ -156,6 +188,7 @@ def open_case(flag: Statement, digest: bytes, received_at: datetime) -> Case:
         targets=(TargetStatus(),) * len(body.targets),
         opened_at=received_at,
         updated_at=received_at,
+        clock=Clock(received_at),
     )
 
 
@@ -179,9 +212,9 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
     if reply.kind in OPENING:
         raise TypeError(f"a {reply.kind} is no reply")
     # 1 Is it said by a side of this case that may say it? Stops answers in another platform's name.
-    roles, states = MOVES[reply.kind]
+    move = MOVES[reply.kind]
     said_by = _SIDES.get((reply.sender == case.authority, reply.sender == case.platform), Role.OPERATOR)
-    if said_by not in roles:
+    if said_by not in move.by:
         raise RefusedError(Reason.NOT_A_PARTY, f"this side of the case makes no {reply.kind}")
     # 2 To the other side? Stops a reply that its addressee would never see.
     addressees = {case.authority, case.platform} - {reply.sender}
@@ -191,17 +224,65 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
     if reply.test != case.test:
         raise RefusedError(Reason.TEST_MARKER_MISMATCH, "the case and the reply differ in the test marker")
     # 4 Now?
-    if case.state not in states:
+    if not _is_legal(case, reply.kind, said_by):
         raise _illegal(case, reply.kind)
     # 5 What does it change?
-    return replace(_changed(case, reply, digest), updated_at=received_at)
+    after = _settled(_changed(case, reply, said_by, digest, received_at))
+    return replace(after, updated_at=received_at, clock=after.clock.at(received_at, standing=_stands(after)))
 
 
 def legal_moves(case: Case) -> list[str]:
     """Returns what may be said next, as ``kind by role``, in the table's order."""
     return [
-        f"{kind} by {role}" for kind, (roles, states) in MOVES.items() if case.state in states for role in sorted(roles)
+        f"{kind} by {role}" for kind, move in MOVES.items() for role in sorted(move.by) if _is_legal(case, kind, role)
     ]
+
+
+def _is_legal(case: Case, kind: Kind, role: Role) -> bool:
+    move = MOVES[kind]
+    if case.state not in move.states or (role in move.about and not case.targets_in(move.about[role])):
+        return False
+    match kind:
+        case Kind.REVIEW:
+            return role is not case.asked_by
+        case Kind.OBSTACLE:
+            return not case.obstacle
+        case Kind.OBSTACLE_ENDED:
+            return bool(case.obstacle)
+        case _:
+            return True
+
+
+def _stands(case: Case) -> bool:
+    """Whether the clock stands still: the platform waits for the authority, or cannot act."""
+    waits = bool(case.open_question) and case.asked_by is Role.PLATFORM
+    return case.state is not CaseState.ERASED and (waits or bool(case.obstacle))
+
+
+def _settled(case: Case) -> Case:
+    """Returns a case in the state that follows from what is pending and from its targets."""
+    if case.state is CaseState.ERASED:
+        return case
+    if case.open_question and not _is_pending(case):  # what was asked about has been decided or withdrawn meanwhile
+        targets = tuple(replace(one, pending=False) if one.pending else one for one in case.targets)
+        case = replace(case, open_question=b"", asked_by=None, targets=targets)
+    states = {one.state for one in case.targets}
+    if case.open_question:
+        state = case.state
+    elif TargetState.OPEN in states:
+        state = _STATE_OF[case.level]
+    elif TargetState.RESTORE_DUE in states:
+        state = CaseState.RESTORING
+    else:
+        state = CaseState.WITHDRAWN if states == {TargetState.WITHDRAWN} else CaseState.DECIDED
+    due = TargetState.RESTORE_DUE in states
+    return replace(case, state=state, restore_since=case.restore_since if due else None)
+
+
+def _is_pending(case: Case) -> bool:
+    if case.state is CaseState.CLARIFICATION_REQUESTED:
+        return bool(case.open_targets)
+    return any(one.pending for one in case.targets)
 
 
 def _illegal(case: Case, kind: Kind) -> RefusedError:
@@ -212,28 +293,67 @@ def _illegal(case: Case, kind: Kind) -> RefusedError:
     )
 
 
-def _changed(case: Case, reply: Statement, digest: bytes) -> Case:  # noqa: PLR0911 - a table
+def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetime) -> Case:  # noqa: PLR0911, PLR0912, C901 - a table
     match reply.body:
         case Acknowledgement(level=level):
             _must_answer(reply, case.flag_digest, "the flag")
             if level <= case.level:
                 raise _illegal(case, reply.kind)
-            return replace(case, state=_STATE_OF[level], level=level)
+            return replace(case, level=level)
         case ClarificationRequest(questions=questions):
             named = {target for question in questions for target in question.targets}
             unknown = named - set(range(1, len(case.targets) + 1))
             _refuse_targets("clarification_request.questions", surplus=unknown, they_are="target")
-            level = max(case.level, AcknowledgementLevel.RECEIVED)
-            return replace(case, state=CaseState.CLARIFICATION_REQUESTED, level=level, open_question=digest)
+            return _asked(case, frozenset(), by, digest, CaseState.CLARIFICATION_REQUESTED)
+        case VerificationRequest(targets=targets):
+            _must_answer(reply, case.flag_digest, "the flag")
+            return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.VERIFICATION_REQUESTED)
         case ClarificationAnswer():
             _must_answer(reply, case.open_question, "the open clarification request")
-            return replace(case, state=_STATE_OF[case.level], open_question=b"")
-        case Decision():
+            return replace(case, open_question=b"", asked_by=None)
+        case Verification(targets=verified):
+            _must_answer(reply, case.open_question, "the open verification request")
+            return _verified(case, {one.target: one.result for one in verified})
+        case Obstacle():
             _must_answer(reply, case.flag_digest, "the flag")
-            return _decided(case, reply.body)
+            return replace(case, obstacle=digest)
+        case ObstacleEnded():
+            _must_answer(reply, case.obstacle, "the obstacle")
+            return replace(case, obstacle=b"")
+        case Decision(targets=decided):
+            _must_answer(reply, case.flag_digest, "the flag")
+            return replace(_decided(case, decided), decision=digest)
+        case Correction(targets=corrected):
+            _must_answer(reply, case.decision, "the newest decision, correction or restoration")
+            _about(case, reply, [one.target for one in corrected], by)
+            return replace(_with(case, {one.target: _status(one) for one in corrected}), decision=digest)
         case Withdrawal(targets=targets):
             _must_answer(reply, case.flag_digest, "the flag")
-            return _withdrawn(case, targets)
+            return _with(case, dict.fromkeys(_about(case, reply, targets, by), TargetStatus(TargetState.WITHDRAWN)))
+        case Objection(targets=targets):
+            if by is Role.PLATFORM:
+                _must_answer(reply, case.flag_digest, "the flag")
+            else:
+                _must_answer(reply, case.decision, "the newest decision, correction or restoration")
+            return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.OBJECTED)
+        case CounterNotice(targets=targets):
+            _must_answer(reply, case.decision, "the newest decision, correction or restoration")
+            return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.OBJECTED)
+        case Review(targets=reviewed):
+            _must_answer(reply, case.open_question, "the open objection or counter-notice")
+            return _reviewed(case, {one.target: one.result for one in reviewed}, now)
+        case RestoreOrder(targets=targets):
+            _must_answer(reply, case.flag_digest, "the flag")
+            return _to_restore(case, _about(case, reply, targets, by), now)
+        case Restoration(targets=restored):
+            _must_answer(reply, case.flag_digest, "the flag")
+            _about(case, reply, [one.target for one in restored], by)
+            states = {
+                RestorationResult.RESTORED: TargetState.RESTORED,
+                RestorationResult.NOT_RESTORED: TargetState.NOT_RESTORED,
+            }
+            changed = {one.target: replace(_at(case, one.target), state=states[one.result]) for one in restored}
+            return replace(_with(case, changed), decision=digest)
         case DeadlineMissed(due_at=due_at):
             _must_answer(reply, case.flag_digest, "the flag")
             if case.overdue_since not in {None, due_at}:
@@ -241,39 +361,91 @@ def _changed(case: Case, reply: Statement, digest: bytes) -> Case:  # noqa: PLR0
             return replace(case, overdue_since=due_at)
         case Erasure():
             _must_answer(reply, case.flag_digest, "the flag")
-            return replace(case, state=CaseState.ERASED, open_question=b"")
+            return replace(case, state=CaseState.ERASED, open_question=b"", asked_by=None, obstacle=b"")
         case _:  # correspondence changes nothing
             return case
 
 
-def _decided(case: Case, decision: Decision) -> Case:
-    named = {decided.target: decided for decided in decision.targets}
-    open_ = set(case.open_targets)
-    _refuse_targets("decision.targets", left_out=open_ - named.keys(), surplus=named.keys() - open_)
-    targets = tuple(
-        TargetStatus(
-            TargetState.REFUSED if named[position].outcome in _REFUSALS else TargetState.ACTIONED,
-            named[position].outcome,
-            named[position].refusal,
-        )
-        if position in named
-        else target
-        for position, target in enumerate(case.targets, 1)
-    )
-    return replace(case, state=CaseState.DECIDED, targets=targets, open_question=b"")
+def _asked(case: Case, positions: AbstractSet[int], by: Role, digest: bytes, state: CaseState) -> Case:
+    """What now waits for the other side. A platform that asks or objects has received the flag."""
+    level = max(case.level, AcknowledgementLevel.RECEIVED) if by is Role.PLATFORM else case.level
+    targets = tuple(replace(one, pending=at in positions) for at, one in enumerate(case.targets, 1))
+    return replace(case, state=state, level=level, open_question=digest, asked_by=by, targets=targets)
 
 
-def _withdrawn(case: Case, positions: Iterable[int]) -> Case:
-    open_ = set(case.open_targets)
-    taken = set(positions) or open_
-    _refuse_targets("withdrawal.targets", surplus=taken - open_)
-    targets = tuple(
-        TargetStatus(TargetState.WITHDRAWN) if position in taken else target
-        for position, target in enumerate(case.targets, 1)
-    )
-    if taken == open_:
-        return replace(case, state=CaseState.WITHDRAWN, targets=targets, open_question=b"")
-    return replace(case, targets=targets)
+def _verified(case: Case, results: Mapping[int, VerificationResult]) -> Case:
+    _must_cover("verification.targets", results.keys(), case.pending_targets, "doubted")
+    changed = {
+        position: TargetStatus(TargetState.WITHDRAWN)
+        if result is VerificationResult.NOT_CONFIRMED
+        else replace(_at(case, position), pending=False)
+        for position, result in results.items()
+    }
+    return replace(_with(case, changed), open_question=b"", asked_by=None)
+
+
+def _decided(case: Case, decided: Iterable[TargetDecision]) -> Case:
+    named = {one.target: _status(one) for one in decided}
+    _must_cover("decision.targets", named.keys(), case.open_targets)
+    return _with(case, named)
+
+
+def _status(decided: TargetDecision) -> TargetStatus:
+    if decided.outcome in _REFUSALS:
+        state = TargetState.REFUSED
+    else:
+        state = TargetState.RESTORED if decided.outcome is Outcome.RESTORED else TargetState.ACTIONED
+    return TargetStatus(state, decided.outcome, decided.refusal)
+
+
+def _reviewed(case: Case, results: Mapping[int, ReviewResult], now: datetime) -> Case:
+    _must_cover("review.targets", results.keys(), case.pending_targets, "contested")
+    fallen = {position for position, result in results.items() if result is ReviewResult.OVERTURNED}
+    kept = {position: replace(_at(case, position), pending=False) for position in results.keys() - fallen}
+    against_the_flag = case.asked_by is Role.PLATFORM
+    case = replace(_with(case, kept), open_question=b"", asked_by=None)
+    if against_the_flag:
+        open_ = fallen & set(case.open_targets)
+        case = _with(case, dict.fromkeys(open_, TargetStatus(TargetState.WITHDRAWN)))
+        return _to_restore(case, fallen - open_, now)
+    if not fallen:
+        return case
+    # The platform has found its own decision wrong: it is looking at these again, and has all of its time for that.
+    case = _with(case, dict.fromkeys(fallen, TargetStatus()))
+    return replace(case, level=AcknowledgementLevel.UNDER_REVIEW, clock=Clock(now))
+
+
+def _to_restore(case: Case, positions: Iterable[int], now: datetime) -> Case:
+    due = {at: replace(_at(case, at), state=TargetState.RESTORE_DUE, pending=False) for at in positions}
+    return replace(_with(case, due), restore_since=case.restore_since or now) if due else case
+
+
+def _at(case: Case, position: int) -> TargetStatus:
+    return case.targets[position - 1]
+
+
+def _with(case: Case, changed: Mapping[int, TargetStatus]) -> Case:
+    """A case with other targets at these positions."""
+    return replace(case, targets=tuple(changed.get(at, one) for at, one in enumerate(case.targets, 1)))
+
+
+def _about(case: Case, reply: Statement, positions: Iterable[int], by: Role) -> AbstractSet[int]:
+    """Returns which targets a statement is about: those that it names, or all that it can be about.
+
+    Raises:
+        RefusedError: TARGETS_MISMATCH: it names others.
+    """
+    states = MOVES[reply.kind].about[by]
+    possible, named = set(case.targets_in(states)), set(positions)
+    these = " or ".join(state.name.lower().replace("_", " ") for state in sorted(states))
+    _refuse_targets(f"{reply.kind}.targets", surplus=named - possible, they_are=f"{these} target")
+    return named or possible
+
+
+def _must_cover(field: str, named: AbstractSet[int], expected: Iterable[int], they_are: str = "open") -> None:
+    wanted = set(expected)
+    left = "open and not decided here" if they_are == "open" else f"{they_are} and not answered here"
+    _refuse_targets(field, left_out=wanted - named, surplus=named - wanted, they_are=f"{they_are} target", left=left)
 
 
 def _must_answer(reply: Statement, digest: bytes, what: str) -> None:
@@ -287,12 +459,13 @@ def _refuse_targets(
     left_out: AbstractSet[int] = frozenset(),
     surplus: AbstractSet[int] = frozenset(),
     they_are: str = "open target",
+    left: str = "",
 ) -> None:
     """Refuse a reply whose targets are not those of the case, unless both sets are empty."""
     violations = []
     if left_out:
         are = "is" if len(left_out) == 1 else "are"
-        violations.append(Violation(field, f"{_first(left_out)} {are} open and not decided here"))
+        violations.append(Violation(field, f"{_first(left_out)} {are} {left}"))
     if surplus:
         are = "is" if len(surplus) == 1 else "are"
         violations.append(Violation(field, f"{_first(surplus)} {are} no {they_are} of this case"))

@@ -9,7 +9,7 @@ statement fits the case is not asked here: that is :mod:`panji.core.case`.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from panji.core import form
 from panji.core.form import Field, check_fields
@@ -26,12 +26,16 @@ from panji.core.vocabulary import (
     HashAlgorithm,
     Instrument,
     Kind,
+    ObstacleKind,
     Outcome,
     RefusalReason,
     RequestedAction,
+    RestorationResult,
+    ReviewResult,
     SubCategory,
     TargetKind,
     Urgency,
+    VerificationResult,
     names,
 )
 from panji.errors import Violation
@@ -43,6 +47,16 @@ if TYPE_CHECKING:
     from panji.core.form import Check
 
 _T = TypeVar("_T")
+
+
+class _OfTarget(Protocol):
+    """What is said of one target."""
+
+    @property
+    def target(self) -> int: ...
+
+
+_PT = TypeVar("_PT", bound=_OfTarget)
 
 MAX_TARGETS = 1000
 """Most targets of one flag."""
@@ -168,12 +182,43 @@ _TARGET_DECISION = (
     Field("user_not_notified_reason", form.line(1000)),
     Field("preserve_until", form.instant),
     Field("duplicate_of", form.uuid7),
+    Field("user_not_notified_until", form.instant),
 )
 _CORRESPONDENCE = (
     Field("subject", form.line(300), required=True),
     Field("text", form.text(20_000), required=True),
 )
-
+_VERIFICATION_REQUEST = (Field("reasons", _REMARK, required=True),)
+_TARGET_VERIFICATION = (
+    Field("target", _POSITION, required=True),
+    Field("result", form.member(VerificationResult), required=True),
+    Field("reasons", _REMARK),
+)
+_OBSTACLE = (
+    Field("kind", form.member(ObstacleKind), required=True),
+    Field("reasons", _REMARK, required=True),
+    Field("expected_until", form.instant),
+)
+_OBSTACLE_ENDED = (Field("note", _REMARK),)
+_CORRECTION = (Field("reasons", _REMARK, required=True),)
+_OBJECTION = (Field("reasons", form.text(20_000), required=True),)
+_COUNTER_NOTICE = (
+    Field("text", form.text(20_000), required=True),
+    Field("submitted_at", form.instant, required=True),
+)
+_TARGET_REVIEW = (
+    Field("target", _POSITION, required=True),
+    Field("result", form.member(ReviewResult), required=True),
+    Field("reasons", _REMARK, required=True),
+)
+_RESTORE_ORDER = (Field("reasons", _REMARK, required=True),)
+_RESTORATION = (Field("note", _REMARK),)
+_TARGET_RESTORATION = (
+    Field("target", _POSITION, required=True),
+    Field("result", form.member(RestorationResult), required=True),
+    Field("effective_at", form.instant),
+    Field("explanation", _REMARK),
+)
 _DEADLINE_MISSED = (
     Field("deadline", form.member(Deadline), required=True),
     Field("due_at", form.instant, required=True),
@@ -370,12 +415,17 @@ def _clarification_answer(found: list[Violation], at: str, it: s.ClarificationAn
 
 def _decision(found: list[Violation], at: str, it: s.Decision) -> None:
     check_fields(found, at, it, _DECISION)
-    if not it.targets:
-        found.append(Violation(f"{at}targets", "are required"))
-    if len({decided.target for decided in it.targets}) != len(it.targets):
-        found.append(Violation(f"{at}targets", "name one target twice"))
-    for here, decided in _each(found, f"{at}targets", it.targets, MAX_TARGETS):
+    for here, decided in _per_target(found, at, it.targets):
         _target_decision(found, here, decided)
+
+
+def _per_target(found: list[Violation], at: str, targets: Sequence[_PT]) -> Iterator[tuple[str, _PT]]:
+    """What is said target by target: of at least one, and of each once."""
+    if not targets:
+        found.append(Violation(f"{at}targets", "are required"))
+    if len({one.target for one in targets}) != len(targets):
+        found.append(Violation(f"{at}targets", "name one target twice"))
+    return _each(found, f"{at}targets", targets, MAX_TARGETS)
 
 
 def _target_decision(found: list[Violation], at: str, it: s.TargetDecision) -> None:
@@ -393,12 +443,75 @@ def _target_decision(found: list[Violation], at: str, it: s.TargetDecision) -> N
         found.append(Violation(f"{at}duplicate_of", "is required with the refusal DUPLICATE"))
     if it.outcome is Outcome.DISABLED_IN_TERRITORY and not it.territories:
         found.append(Violation(f"{at}territories", "are required with DISABLED_IN_TERRITORY"))
+    if it.user_not_notified_until and not it.user_not_notified_reason:
+        found.append(Violation(f"{at}user_not_notified_until", "stands with user_not_notified_reason only"))
     _items(found, f"{at}territories", it.territories, 300, form.territory)
     _items(found, f"{at}redress", it.redress, 16, _WAY_OF_REDRESS)
 
 
 def _correspondence(found: list[Violation], at: str, it: s.Correspondence) -> None:
     check_fields(found, at, it, _CORRESPONDENCE)
+
+
+def _verification_request(found: list[Violation], at: str, it: s.VerificationRequest) -> None:
+    check_fields(found, at, it, _VERIFICATION_REQUEST)
+    _positions(found, f"{at}targets", it.targets)
+
+
+def _verification(found: list[Violation], at: str, it: s.Verification) -> None:
+    for here, verified in _per_target(found, at, it.targets):
+        check_fields(found, here, verified, _TARGET_VERIFICATION)
+        if verified.result is VerificationResult.NOT_CONFIRMED and not verified.reasons:
+            found.append(Violation(f"{here}reasons", "are required with NOT_CONFIRMED"))
+
+
+def _obstacle(found: list[Violation], at: str, it: s.Obstacle) -> None:
+    check_fields(found, at, it, _OBSTACLE)
+
+
+def _obstacle_ended(found: list[Violation], at: str, it: s.ObstacleEnded) -> None:
+    check_fields(found, at, it, _OBSTACLE_ENDED)
+
+
+def _correction(found: list[Violation], at: str, it: s.Correction) -> None:
+    check_fields(found, at, it, _CORRECTION)
+    for here, decided in _per_target(found, at, it.targets):
+        _target_decision(found, here, decided)
+
+
+def _objection(found: list[Violation], at: str, it: s.Objection) -> None:
+    check_fields(found, at, it, _OBJECTION)
+    _positions(found, f"{at}targets", it.targets)
+    _evidence(found, f"{at}evidence", it.evidence)
+
+
+def _counter_notice(found: list[Violation], at: str, it: s.CounterNotice) -> None:
+    check_fields(found, at, it, _COUNTER_NOTICE)
+    _positions(found, f"{at}targets", it.targets)
+    _evidence(found, f"{at}evidence", it.evidence)
+
+
+def _review(found: list[Violation], at: str, it: s.Review) -> None:
+    for here, reviewed in _per_target(found, at, it.targets):
+        check_fields(found, here, reviewed, _TARGET_REVIEW)
+
+
+def _restore_order(found: list[Violation], at: str, it: s.RestoreOrder) -> None:
+    check_fields(found, at, it, _RESTORE_ORDER)
+    _positions(found, f"{at}targets", it.targets)
+    for here, basis in _each(found, f"{at}legal_basis", it.legal_basis, 32):
+        check_fields(found, here, basis, _LEGAL_BASIS)
+
+
+def _restoration(found: list[Violation], at: str, it: s.Restoration) -> None:
+    check_fields(found, at, it, _RESTORATION)
+    for here, one in _per_target(found, at, it.targets):
+        check_fields(found, here, one, _TARGET_RESTORATION)
+        restored = one.result is RestorationResult.RESTORED
+        if restored != (one.effective_at is not None):
+            found.append(Violation(f"{here}effective_at", "stands with RESTORED, and only with it"))
+        if not restored and not one.explanation:
+            found.append(Violation(f"{here}explanation", "is required with NOT_RESTORED"))
 
 
 def _deadline_missed(found: list[Violation], at: str, it: s.DeadlineMissed) -> None:
@@ -431,6 +544,16 @@ _CHECKS: dict[Kind, Callable[..., None]] = {
     Kind.CLARIFICATION_ANSWER: _clarification_answer,
     Kind.DECISION: _decision,
     Kind.CORRESPONDENCE: _correspondence,
+    Kind.VERIFICATION_REQUEST: _verification_request,
+    Kind.VERIFICATION: _verification,
+    Kind.OBSTACLE: _obstacle,
+    Kind.OBSTACLE_ENDED: _obstacle_ended,
+    Kind.CORRECTION: _correction,
+    Kind.OBJECTION: _objection,
+    Kind.COUNTER_NOTICE: _counter_notice,
+    Kind.REVIEW: _review,
+    Kind.RESTORE_ORDER: _restore_order,
+    Kind.RESTORATION: _restoration,
     Kind.DEADLINE_MISSED: _deadline_missed,
     Kind.ERASURE: _erasure,
     Kind.DIRECTORY_RECORD: _directory_record,

@@ -21,12 +21,16 @@ from panji.core.vocabulary import (
     HashAlgorithm,
     Instrument,
     Kind,
+    ObstacleKind,
     Outcome,
     RefusalReason,
     RequestedAction,
+    RestorationResult,
+    ReviewResult,
     SubCategory,
     TargetKind,
     Urgency,
+    VerificationResult,
 )
 from panji.errors import InputError
 
@@ -203,6 +207,7 @@ class TargetDecision:
     redress: tuple[str, ...] = ()
     preserve_until: datetime | None = None
     duplicate_of: str = ""
+    user_not_notified_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +225,116 @@ class Correspondence:
 
     subject: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationRequest:
+    """Asks the authority to look again at its own flag before the platform decides (PM 5/2020 art. 10(4)(b))."""
+
+    reasons: str
+    targets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetVerification:
+    """What the authority found about one target on looking again."""
+
+    target: int
+    result: VerificationResult
+    reasons: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The authority's answer to the open verification request."""
+
+    targets: tuple[TargetVerification, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Something beyond the platform's control keeps it from acting (TCO art. 3(7))."""
+
+    kind: ObstacleKind
+    reasons: str
+    expected_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObstacleEnded:
+    """The obstacle is gone."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """Replaces what was decided on some targets."""
+
+    targets: tuple[TargetDecision, ...]
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Contests the flag, where the platform makes it, or what was decided, where the authority does."""
+
+    reasons: str
+    targets: tuple[int, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterNotice:
+    """What the user says against the restriction, passed on by the platform."""
+
+    text: str
+    submitted_at: datetime
+    targets: tuple[int, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReview:
+    """What a review found of one target."""
+
+    target: int
+    result: ReviewResult
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Answers the open objection or counter-notice."""
+
+    targets: tuple[TargetReview, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOrder:
+    """Demands that targets be restored (PM 5/2020 art. 20)."""
+
+    reasons: str
+    targets: tuple[int, ...] = ()
+    legal_basis: tuple[LegalBasis, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRestoration:
+    """What became of one target that was to be restored."""
+
+    target: int
+    result: RestorationResult
+    effective_at: datetime | None = None
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """Says of targets that were to be restored what became of them."""
+
+    targets: tuple[TargetRestoration, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +383,16 @@ Body: TypeAlias = (
     | ClarificationAnswer
     | Decision
     | Correspondence
+    | VerificationRequest
+    | Verification
+    | Obstacle
+    | ObstacleEnded
+    | Correction
+    | Objection
+    | CounterNotice
+    | Review
+    | RestoreOrder
+    | Restoration
     | DeadlineMissed
     | Erasure
     | DirectoryRecord
@@ -281,6 +406,16 @@ KIND_OF: dict[type, Kind] = {
     ClarificationAnswer: Kind.CLARIFICATION_ANSWER,
     Decision: Kind.DECISION,
     Correspondence: Kind.CORRESPONDENCE,
+    VerificationRequest: Kind.VERIFICATION_REQUEST,
+    Verification: Kind.VERIFICATION,
+    Obstacle: Kind.OBSTACLE,
+    ObstacleEnded: Kind.OBSTACLE_ENDED,
+    Correction: Kind.CORRECTION,
+    Objection: Kind.OBJECTION,
+    CounterNotice: Kind.COUNTER_NOTICE,
+    Review: Kind.REVIEW,
+    RestoreOrder: Kind.RESTORE_ORDER,
+    Restoration: Kind.RESTORATION,
     DeadlineMissed: Kind.DEADLINE_MISSED,
     Erasure: Kind.ERASURE,
     DirectoryRecord: Kind.DIRECTORY_RECORD,

@@ -296,6 +296,9 @@ class TargetState(IntEnum):
     WITHDRAWN = 2
     ACTIONED = 3
     REFUSED = 4
+    RESTORE_DUE = 5
+    RESTORED = 6
+    NOT_RESTORED = 7
 
 
 class CaseState(IntEnum):
@@ -309,6 +312,42 @@ class CaseState(IntEnum):
     DECIDED = 5
     WITHDRAWN = 6
     ERASED = 7
+    VERIFICATION_REQUESTED = 8
+    OBJECTED = 9
+    RESTORING = 10
+
+
+class VerificationResult(IntEnum):
+    """What an authority found when it verified its flag."""
+
+    UNSPECIFIED = 0
+    CONFIRMED = 1
+    NOT_CONFIRMED = 2
+
+
+class ObstacleKind(IntEnum):
+    """What keeps a platform from acting."""
+
+    UNSPECIFIED = 0
+    FORCE_MAJEURE = 1
+    DE_FACTO_IMPOSSIBILITY = 2
+    UNDER_JUDICIAL_REVIEW = 3
+
+
+class ReviewResult(IntEnum):
+    """What a review found of what was contested."""
+
+    UNSPECIFIED = 0
+    UPHELD = 1
+    OVERTURNED = 2
+
+
+class RestorationResult(IntEnum):
+    """What became of a target that was to be restored."""
+
+    UNSPECIFIED = 0
+    RESTORED = 1
+    NOT_RESTORED = 2
 
 
 class Deadline(IntEnum):
@@ -328,6 +367,16 @@ class Kind(StrEnum):
     CLARIFICATION_ANSWER = "clarification_answer"
     DECISION = "decision"
     CORRESPONDENCE = "correspondence"
+    VERIFICATION_REQUEST = "verification_request"
+    VERIFICATION = "verification"
+    OBSTACLE = "obstacle"
+    OBSTACLE_ENDED = "obstacle_ended"
+    CORRECTION = "correction"
+    OBJECTION = "objection"
+    COUNTER_NOTICE = "counter_notice"
+    REVIEW = "review"
+    RESTORE_ORDER = "restore_order"
+    RESTORATION = "restoration"
     DEADLINE_MISSED = "deadline_missed"
     ERASURE = "erasure"
     DIRECTORY_RECORD = "directory_record"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
 from panji.core import form
-from panji.core.case import Case, TargetStatus
+from panji.core.case import Case, Clock, TargetStatus
 from panji.core.checkpoint import Checkpoint
 from panji.core.cosignature import time_of
 from panji.core.keys import PublicKey
@@ -34,6 +34,7 @@ from panji.core.vocabulary import (
     Instrument,
     Outcome,
     RefusalReason,
+    Role,
     SubCategory,
     TargetState,
     Urgency,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     _E = TypeVar("_E", bound=IntEnum)
 
+_MICROSECOND = timedelta(microseconds=1)
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
 RENDERER = 2
@@ -375,17 +377,27 @@ def _case(case: Case) -> dict[str, Any]:
         "sub_category": case.sub_category.name,
         "urgency": case.urgency.name,
         "state": case.state.name,
-        "targets": [[one.state.name, one.outcome.name, one.refusal.name] for one in case.targets],
+        "targets": [[one.state.name, one.outcome.name, one.refusal.name, one.pending] for one in case.targets],
         "opened_at": _time(case.opened_at),
         "updated_at": _time(case.updated_at),
         "level": case.level.name,
         "open_question": case.open_question.hex(),
+        "asked_by": case.asked_by,
+        "decision": case.decision.hex(),
+        "obstacle": case.obstacle.hex(),
+        "clock": {
+            "since": _time(case.clock.since),
+            "paused_microseconds": case.clock.paused // _MICROSECOND,
+            "stopped_at": _time(case.clock.stopped_at) if case.clock.stopped_at else None,
+            "resumed_at": _time(case.clock.resumed_at) if case.clock.resumed_at else None,
+        },
+        "restore_since": _time(case.restore_since) if case.restore_since else None,
         "overdue_since": _time(case.overdue_since) if case.overdue_since else None,
     }
 
 
 def _read_case(told: dict[str, Any]) -> Case:
-    overdue = told["overdue_since"]
+    clock = told["clock"]
     return Case(
         id=_checked(told["id"], form.uuid7),
         flag_digest=bytes.fromhex(told["flag_digest"]),
@@ -402,13 +414,25 @@ def _read_case(told: dict[str, Any]) -> Case:
         updated_at=_read_time(told["updated_at"]),
         level=_member(AcknowledgementLevel, told["level"]),
         open_question=_digest(told["open_question"]),
-        overdue_since=None if overdue is None else _read_time(overdue),
+        asked_by=None if told["asked_by"] is None else Role(told["asked_by"]),
+        decision=_digest(told["decision"]),
+        obstacle=_digest(told["obstacle"]),
+        clock=Clock(
+            _read_time(clock["since"]),
+            timedelta(microseconds=clock["paused_microseconds"]),
+            _read_time_or_none(clock["stopped_at"]),
+            _read_time_or_none(clock["resumed_at"]),
+        ),
+        restore_since=_read_time_or_none(told["restore_since"]),
+        overdue_since=_read_time_or_none(told["overdue_since"]),
     )
 
 
-def _targets(told: Iterable[tuple[str, str, str]]) -> Iterable[TargetStatus]:
-    for state, outcome, refusal in told:
-        yield TargetStatus(_member(TargetState, state), _member(Outcome, outcome), _member(RefusalReason, refusal))
+def _targets(told: Iterable[tuple[str, str, str, bool]]) -> Iterable[TargetStatus]:
+    for state, outcome, refusal, pending in told:
+        yield TargetStatus(
+            _member(TargetState, state), _member(Outcome, outcome), _member(RefusalReason, refusal), bool(pending)
+        )
 
 
 def _checked(value: str, check: Check) -> str:
@@ -432,6 +456,10 @@ def _member(kind: type[_E], name: str) -> _E:
 
 def _time(instant: datetime) -> str:
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _read_time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else _read_time(text)
 
 
 def _read_time(text: str) -> datetime:

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
 from panji.core import merkle
-from panji.core.case import MOVES
 from panji.core.checkpoint import open_checkpoint
 from panji.core.directory import Directory, parse_directory
+from panji.core.moves import MOVES
 from panji.core.statements import DeadlineMissed, ErasedStatement, Erasure
 from panji.core.tlog_policy import open_witnessed
 from panji.core.tlog_proof import to_receipt
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from panji.core.tlog_policy import Policy
     from panji.trust import Verified
 
-_ANSWERS = frozenset(kind for kind, (roles, _) in MOVES.items() if roles == {Role.PLATFORM})
+_ANSWERS = frozenset(kind for kind, move in MOVES.items() if move.by == {Role.PLATFORM})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +287,7 @@ def _require_of_case(case: Case, said: Statement) -> None:
 def _require_side(content: Content, item: Item, kind: Kind) -> None:
     case = content.case
     sides = {Role.AUTHORITY: (case.authority, case.platform), Role.PLATFORM: (case.platform, case.authority)}
-    roles = {Role.AUTHORITY} if kind is Kind.FLAG else MOVES[kind][0]
+    roles = {Role.AUTHORITY} if kind is Kind.FLAG else MOVES[kind].by
     recipient = item.opening.recipient
     if kind in BY_THE_OPERATOR:
         fits = recipient in {case.authority, case.platform}

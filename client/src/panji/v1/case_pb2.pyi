@@ -275,6 +275,7 @@ class CaseTarget(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     OUTCOME_FIELD_NUMBER: builtins.int
     REFUSAL_FIELD_NUMBER: builtins.int
+    PENDING_FIELD_NUMBER: builtins.int
     target: builtins.int
     """Position in the flag, from 1."""
     state: vocabulary_pb2.TargetState.ValueType
@@ -283,6 +284,8 @@ class CaseTarget(message.Message):
     """What was done, once decided."""
     refusal: vocabulary_pb2.RefusalReason.ValueType
     """Why not, where refused."""
+    pending: builtins.bool
+    """Whether the open verification request, objection or counter-notice is about it."""
     def __init__(
         self,
         *,
@@ -290,9 +293,94 @@ class CaseTarget(message.Message):
         state: vocabulary_pb2.TargetState.ValueType = ...,
         outcome: vocabulary_pb2.Outcome.ValueType = ...,
         refusal: vocabulary_pb2.RefusalReason.ValueType = ...,
+        pending: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "refusal", b"refusal", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "pending", b"pending", "refusal", b"refusal", "state", b"state", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ObjectRequest(message.Message):
+    """Carries an Objection."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ObjectResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewRequest(message.Message):
+    """Carries a Review."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReviewResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

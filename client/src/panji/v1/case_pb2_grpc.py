@@ -50,6 +50,16 @@ class CaseServiceStub:
                 request_serializer=panji_dot_v1_dot_case__pb2.SendCorrespondenceRequest.SerializeToString,
                 response_deserializer=panji_dot_v1_dot_case__pb2.SendCorrespondenceResponse.FromString,
                 _registered_method=True)
+        self.Object = channel.unary_unary(
+                '/panji.v1.CaseService/Object',
+                request_serializer=panji_dot_v1_dot_case__pb2.ObjectRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_case__pb2.ObjectResponse.FromString,
+                _registered_method=True)
+        self.Review = channel.unary_unary(
+                '/panji.v1.CaseService/Review',
+                request_serializer=panji_dot_v1_dot_case__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_case__pb2.ReviewResponse.FromString,
+                _registered_method=True)
 
 
 class CaseServiceServicer:
@@ -86,6 +96,26 @@ class CaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Object(self, request, context):
+        """Contests the flag, or what was decided.
+
+        Caller: either party of the case. Safe to retry with the same envelope. Errors: those of every submission
+        (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Review(self, request, context):
+        """Answers the open objection or counter-notice.
+
+        Caller: the party that the objection was made to. Safe to retry with the same envelope. Errors: those of every
+        submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +133,16 @@ def add_CaseServiceServicer_to_server(servicer, server):
                     servicer.SendCorrespondence,
                     request_deserializer=panji_dot_v1_dot_case__pb2.SendCorrespondenceRequest.FromString,
                     response_serializer=panji_dot_v1_dot_case__pb2.SendCorrespondenceResponse.SerializeToString,
+            ),
+            'Object': grpc.unary_unary_rpc_method_handler(
+                    servicer.Object,
+                    request_deserializer=panji_dot_v1_dot_case__pb2.ObjectRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_case__pb2.ObjectResponse.SerializeToString,
+            ),
+            'Review': grpc.unary_unary_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=panji_dot_v1_dot_case__pb2.ReviewRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_case__pb2.ReviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,6 +227,60 @@ class CaseService:
             '/panji.v1.CaseService/SendCorrespondence',
             panji_dot_v1_dot_case__pb2.SendCorrespondenceRequest.SerializeToString,
             panji_dot_v1_dot_case__pb2.SendCorrespondenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Object(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.CaseService/Object',
+            panji_dot_v1_dot_case__pb2.ObjectRequest.SerializeToString,
+            panji_dot_v1_dot_case__pb2.ObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Review(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.CaseService/Review',
+            panji_dot_v1_dot_case__pb2.ReviewRequest.SerializeToString,
+            panji_dot_v1_dot_case__pb2.ReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

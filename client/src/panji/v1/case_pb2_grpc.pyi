@@ -51,6 +51,18 @@ class CaseServiceStub:
     Caller: either party of the case. Safe to retry with the same envelope: the same receipt comes back.
     Errors: those of every submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN.
     """
+    Object: _grpc.UnaryUnaryMultiCallable[_case_pb2.ObjectRequest, _case_pb2.ObjectResponse]
+    """Contests the flag, or what was decided.
+
+    Caller: either party of the case. Safe to retry with the same envelope. Errors: those of every submission
+    (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
+    Review: _grpc.UnaryUnaryMultiCallable[_case_pb2.ReviewRequest, _case_pb2.ReviewResponse]
+    """Answers the open objection or counter-notice.
+
+    Caller: the party that the objection was made to. Safe to retry with the same envelope. Errors: those of every
+    submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
 
 @_typing.type_check_only
 class CaseServiceAsyncStub(CaseServiceStub):
@@ -74,6 +86,18 @@ class CaseServiceAsyncStub(CaseServiceStub):
 
     Caller: either party of the case. Safe to retry with the same envelope: the same receipt comes back.
     Errors: those of every submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN.
+    """
+    Object: _aio.UnaryUnaryMultiCallable[_case_pb2.ObjectRequest, _case_pb2.ObjectResponse]  # type: ignore[assignment]
+    """Contests the flag, or what was decided.
+
+    Caller: either party of the case. Safe to retry with the same envelope. Errors: those of every submission
+    (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
+    Review: _aio.UnaryUnaryMultiCallable[_case_pb2.ReviewRequest, _case_pb2.ReviewResponse]  # type: ignore[assignment]
+    """Answers the open objection or counter-notice.
+
+    Caller: the party that the objection was made to. Safe to retry with the same envelope. Errors: those of every
+    submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
     """
 
 class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,6 +137,30 @@ class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: either party of the case. Safe to retry with the same envelope: the same receipt comes back.
         Errors: those of every submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN.
+        """
+
+    @_abc_1.abstractmethod
+    def Object(
+        self,
+        request: _case_pb2.ObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_case_pb2.ObjectResponse, _abc.Awaitable[_case_pb2.ObjectResponse]]:
+        """Contests the flag, or what was decided.
+
+        Caller: either party of the case. Safe to retry with the same envelope. Errors: those of every submission
+        (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+
+    @_abc_1.abstractmethod
+    def Review(
+        self,
+        request: _case_pb2.ReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_case_pb2.ReviewResponse, _abc.Awaitable[_case_pb2.ReviewResponse]]:
+        """Answers the open objection or counter-notice.
+
+        Caller: the party that the objection was made to. Safe to retry with the same envelope. Errors: those of every
+        submission (docs/protocol.md), CASE_NOT_FOUND, REPLY_TARGET_UNKNOWN, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
         """
 
 def add_CaseServiceServicer_to_server(servicer: CaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

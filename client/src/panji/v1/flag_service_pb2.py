@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from panji.v1 import receipt_pb2 as panji_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpanji/v1/flag_service.proto\x12\x08panji.v1\x1a\x17google/rpc/status.proto\x1a\x16panji/v1/receipt.proto\"%\n\x11SubmitFlagRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"8\n\x12SubmitFlagResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"\'\n\x12SubmitFlagsRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\">\n\x13SubmitFlagsResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.panji.v1.SubmitResult\"c\n\x0cSubmitResult\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\'\n\x13WithdrawFlagRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\":\n\x14WithdrawFlagResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\".\n\x1a\x41nswerClarificationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"A\n\x1b\x41nswerClarificationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt2\xd5\x02\n\x0b\x46lagService\x12G\n\nSubmitFlag\x12\x1b.panji.v1.SubmitFlagRequest\x1a\x1c.panji.v1.SubmitFlagResponse\x12J\n\x0bSubmitFlags\x12\x1c.panji.v1.SubmitFlagsRequest\x1a\x1d.panji.v1.SubmitFlagsResponse\x12M\n\x0cWithdrawFlag\x12\x1d.panji.v1.WithdrawFlagRequest\x1a\x1e.panji.v1.WithdrawFlagResponse\x12\x62\n\x13\x41nswerClarification\x12$.panji.v1.AnswerClarificationRequest\x1a%.panji.v1.AnswerClarificationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpanji/v1/flag_service.proto\x12\x08panji.v1\x1a\x17google/rpc/status.proto\x1a\x16panji/v1/receipt.proto\"%\n\x11SubmitFlagRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"8\n\x12SubmitFlagResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"\'\n\x12SubmitFlagsRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\">\n\x13SubmitFlagsResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.panji.v1.SubmitResult\"c\n\x0cSubmitResult\x12$\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\'\n\x13WithdrawFlagRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\":\n\x14WithdrawFlagResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\".\n\x1a\x41nswerClarificationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"A\n\x1b\x41nswerClarificationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"%\n\x11VerifyFlagRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"8\n\x12VerifyFlagResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"+\n\x17OrderRestorationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\">\n\x18OrderRestorationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt2\xf9\x03\n\x0b\x46lagService\x12G\n\nSubmitFlag\x12\x1b.panji.v1.SubmitFlagRequest\x1a\x1c.panji.v1.SubmitFlagResponse\x12J\n\x0bSubmitFlags\x12\x1c.panji.v1.SubmitFlagsRequest\x1a\x1d.panji.v1.SubmitFlagsResponse\x12M\n\x0cWithdrawFlag\x12\x1d.panji.v1.WithdrawFlagRequest\x1a\x1e.panji.v1.WithdrawFlagResponse\x12\x62\n\x13\x41nswerClarification\x12$.panji.v1.AnswerClarificationRequest\x1a%.panji.v1.AnswerClarificationResponse\x12G\n\nVerifyFlag\x12\x1b.panji.v1.VerifyFlagRequest\x1a\x1c.panji.v1.VerifyFlagResponse\x12Y\n\x10OrderRestoration\x12!.panji.v1.OrderRestorationRequest\x1a\".panji.v1.OrderRestorationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANSWERCLARIFICATIONREQUEST']._serialized_end=540
   _globals['_ANSWERCLARIFICATIONRESPONSE']._serialized_start=542
   _globals['_ANSWERCLARIFICATIONRESPONSE']._serialized_end=607
-  _globals['_FLAGSERVICE']._serialized_start=610
-  _globals['_FLAGSERVICE']._serialized_end=951
+  _globals['_VERIFYFLAGREQUEST']._serialized_start=609
+  _globals['_VERIFYFLAGREQUEST']._serialized_end=646
+  _globals['_VERIFYFLAGRESPONSE']._serialized_start=648
+  _globals['_VERIFYFLAGRESPONSE']._serialized_end=704
+  _globals['_ORDERRESTORATIONREQUEST']._serialized_start=706
+  _globals['_ORDERRESTORATIONREQUEST']._serialized_end=749
+  _globals['_ORDERRESTORATIONRESPONSE']._serialized_start=751
+  _globals['_ORDERRESTORATIONRESPONSE']._serialized_end=813
+  _globals['_FLAGSERVICE']._serialized_start=816
+  _globals['_FLAGSERVICE']._serialized_end=1321
 # @@protoc_insertion_point(module_scope)

@@ -219,3 +219,87 @@ class AnswerClarificationResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerifyFlagRequest(message.Message):
+    """Carries a Verification."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerifyFlagResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderRestorationRequest(message.Message):
+    """Carries a RestoreOrder."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrderRestorationResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -64,6 +64,16 @@ class FlagServiceStub:
                 request_serializer=panji_dot_v1_dot_flag__service__pb2.AnswerClarificationRequest.SerializeToString,
                 response_deserializer=panji_dot_v1_dot_flag__service__pb2.AnswerClarificationResponse.FromString,
                 _registered_method=True)
+        self.VerifyFlag = channel.unary_unary(
+                '/panji.v1.FlagService/VerifyFlag',
+                request_serializer=panji_dot_v1_dot_flag__service__pb2.VerifyFlagRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_flag__service__pb2.VerifyFlagResponse.FromString,
+                _registered_method=True)
+        self.OrderRestoration = channel.unary_unary(
+                '/panji.v1.FlagService/OrderRestoration',
+                request_serializer=panji_dot_v1_dot_flag__service__pb2.OrderRestorationRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_flag__service__pb2.OrderRestorationResponse.FromString,
+                _registered_method=True)
 
 
 class FlagServiceServicer:
@@ -118,6 +128,26 @@ class FlagServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyFlag(self, request, context):
+        """Answers the platform's open verification request: whether the flag stands, per target.
+
+        Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+        REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OrderRestoration(self, request, context):
+        """Demands that targets be restored.
+
+        Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+        REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FlagServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +170,16 @@ def add_FlagServiceServicer_to_server(servicer, server):
                     servicer.AnswerClarification,
                     request_deserializer=panji_dot_v1_dot_flag__service__pb2.AnswerClarificationRequest.FromString,
                     response_serializer=panji_dot_v1_dot_flag__service__pb2.AnswerClarificationResponse.SerializeToString,
+            ),
+            'VerifyFlag': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyFlag,
+                    request_deserializer=panji_dot_v1_dot_flag__service__pb2.VerifyFlagRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_flag__service__pb2.VerifyFlagResponse.SerializeToString,
+            ),
+            'OrderRestoration': grpc.unary_unary_rpc_method_handler(
+                    servicer.OrderRestoration,
+                    request_deserializer=panji_dot_v1_dot_flag__service__pb2.OrderRestorationRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_flag__service__pb2.OrderRestorationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -260,6 +300,60 @@ class FlagService:
             '/panji.v1.FlagService/AnswerClarification',
             panji_dot_v1_dot_flag__service__pb2.AnswerClarificationRequest.SerializeToString,
             panji_dot_v1_dot_flag__service__pb2.AnswerClarificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyFlag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.FlagService/VerifyFlag',
+            panji_dot_v1_dot_flag__service__pb2.VerifyFlagRequest.SerializeToString,
+            panji_dot_v1_dot_flag__service__pb2.VerifyFlagResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OrderRestoration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.FlagService/OrderRestoration',
+            panji_dot_v1_dot_flag__service__pb2.OrderRestorationRequest.SerializeToString,
+            panji_dot_v1_dot_flag__service__pb2.OrderRestorationResponse.FromString,
             options,
             channel_credentials,
             insecure,

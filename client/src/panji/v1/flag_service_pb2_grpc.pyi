@@ -66,6 +66,18 @@ class FlagServiceStub:
     Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
     REPLY_TARGET_UNKNOWN, NOT_A_PARTY, MOVE_NOT_ALLOWED.
     """
+    VerifyFlag: _grpc.UnaryUnaryMultiCallable[_flag_service_pb2.VerifyFlagRequest, _flag_service_pb2.VerifyFlagResponse]
+    """Answers the platform's open verification request: whether the flag stands, per target.
+
+    Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+    REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
+    OrderRestoration: _grpc.UnaryUnaryMultiCallable[_flag_service_pb2.OrderRestorationRequest, _flag_service_pb2.OrderRestorationResponse]
+    """Demands that targets be restored.
+
+    Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+    REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
 
 @_typing.type_check_only
 class FlagServiceAsyncStub(FlagServiceStub):
@@ -104,6 +116,18 @@ class FlagServiceAsyncStub(FlagServiceStub):
 
     Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
     REPLY_TARGET_UNKNOWN, NOT_A_PARTY, MOVE_NOT_ALLOWED.
+    """
+    VerifyFlag: _aio.UnaryUnaryMultiCallable[_flag_service_pb2.VerifyFlagRequest, _flag_service_pb2.VerifyFlagResponse]  # type: ignore[assignment]
+    """Answers the platform's open verification request: whether the flag stands, per target.
+
+    Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+    REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+    """
+    OrderRestoration: _aio.UnaryUnaryMultiCallable[_flag_service_pb2.OrderRestorationRequest, _flag_service_pb2.OrderRestorationResponse]  # type: ignore[assignment]
+    """Demands that targets be restored.
+
+    Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+    REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
     """
 
 class FlagServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -164,6 +188,30 @@ class FlagServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
         REPLY_TARGET_UNKNOWN, NOT_A_PARTY, MOVE_NOT_ALLOWED.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyFlag(
+        self,
+        request: _flag_service_pb2.VerifyFlagRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_flag_service_pb2.VerifyFlagResponse, _abc.Awaitable[_flag_service_pb2.VerifyFlagResponse]]:
+        """Answers the platform's open verification request: whether the flag stands, per target.
+
+        Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+        REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
+        """
+
+    @_abc_1.abstractmethod
+    def OrderRestoration(
+        self,
+        request: _flag_service_pb2.OrderRestorationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_flag_service_pb2.OrderRestorationResponse, _abc.Awaitable[_flag_service_pb2.OrderRestorationResponse]]:
+        """Demands that targets be restored.
+
+        Caller: a participant of the authority that flagged. Errors besides those above: CASE_NOT_FOUND,
+        REPLY_TARGET_UNKNOWN, NOT_A_PARTY, TARGETS_MISMATCH, MOVE_NOT_ALLOWED.
         """
 
 def add_FlagServiceServicer_to_server(servicer: FlagServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from panji.v1 import flag_service_pb2 as panji_dot_v1_dot_flag__service__pb2
 from panji.v1 import receipt_pb2 as panji_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpanji/v1/response_service.proto\x12\x08panji.v1\x1a\x1bpanji/v1/flag_service.proto\x1a\x16panji/v1/receipt.proto\"&\n\x12\x41\x63knowledgeRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"9\n\x13\x41\x63knowledgeResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"/\n\x1bRequestClarificationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"B\n\x1cRequestClarificationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"!\n\rDecideRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"4\n\x0e\x44\x65\x63ideResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"+\n\x16SubmitResponsesRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\"B\n\x17SubmitResponsesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.panji.v1.SubmitResult2\xd9\x02\n\x0fResponseService\x12J\n\x0b\x41\x63knowledge\x12\x1c.panji.v1.AcknowledgeRequest\x1a\x1d.panji.v1.AcknowledgeResponse\x12\x65\n\x14RequestClarification\x12%.panji.v1.RequestClarificationRequest\x1a&.panji.v1.RequestClarificationResponse\x12;\n\x06\x44\x65\x63ide\x12\x17.panji.v1.DecideRequest\x1a\x18.panji.v1.DecideResponse\x12V\n\x0fSubmitResponses\x12 .panji.v1.SubmitResponsesRequest\x1a!.panji.v1.SubmitResponsesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpanji/v1/response_service.proto\x12\x08panji.v1\x1a\x1bpanji/v1/flag_service.proto\x1a\x16panji/v1/receipt.proto\"&\n\x12\x41\x63knowledgeRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"9\n\x13\x41\x63knowledgeResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"/\n\x1bRequestClarificationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"B\n\x1cRequestClarificationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"!\n\rDecideRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"4\n\x0e\x44\x65\x63ideResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"+\n\x16SubmitResponsesRequest\x12\x11\n\tenvelopes\x18\x01 \x03(\x0c\"B\n\x17SubmitResponsesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.panji.v1.SubmitResult\".\n\x1aRequestVerificationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"A\n\x1bRequestVerificationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\")\n\x15ReportObstacleRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"<\n\x16ReportObstacleResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"&\n\x12\x45ndObstacleRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"9\n\x13\x45ndObstacleResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"*\n\x16\x43orrectDecisionRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"=\n\x17\x43orrectDecisionResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\".\n\x1aSubmitCounterNoticeRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"A\n\x1bSubmitCounterNoticeResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt\"-\n\x19\x43onfirmRestorationRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"@\n\x1a\x43onfirmRestorationResponse\x12\"\n\x07receipt\x18\x01 \x01(\x0b\x32\x11.panji.v1.Receipt2\xfb\x06\n\x0fResponseService\x12J\n\x0b\x41\x63knowledge\x12\x1c.panji.v1.AcknowledgeRequest\x1a\x1d.panji.v1.AcknowledgeResponse\x12\x65\n\x14RequestClarification\x12%.panji.v1.RequestClarificationRequest\x1a&.panji.v1.RequestClarificationResponse\x12;\n\x06\x44\x65\x63ide\x12\x17.panji.v1.DecideRequest\x1a\x18.panji.v1.DecideResponse\x12\x62\n\x13RequestVerification\x12$.panji.v1.RequestVerificationRequest\x1a%.panji.v1.RequestVerificationResponse\x12S\n\x0eReportObstacle\x12\x1f.panji.v1.ReportObstacleRequest\x1a .panji.v1.ReportObstacleResponse\x12J\n\x0b\x45ndObstacle\x12\x1c.panji.v1.EndObstacleRequest\x1a\x1d.panji.v1.EndObstacleResponse\x12V\n\x0f\x43orrectDecision\x12 .panji.v1.CorrectDecisionRequest\x1a!.panji.v1.CorrectDecisionResponse\x12\x62\n\x13SubmitCounterNotice\x12$.panji.v1.SubmitCounterNoticeRequest\x1a%.panji.v1.SubmitCounterNoticeResponse\x12_\n\x12\x43onfirmRestoration\x12#.panji.v1.ConfirmRestorationRequest\x1a$.panji.v1.ConfirmRestorationResponse\x12V\n\x0fSubmitResponses\x12 .panji.v1.SubmitResponsesRequest\x1a!.panji.v1.SubmitResponsesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITRESPONSESREQUEST']._serialized_end=446
   _globals['_SUBMITRESPONSESRESPONSE']._serialized_start=448
   _globals['_SUBMITRESPONSESRESPONSE']._serialized_end=514
-  _globals['_RESPONSESERVICE']._serialized_start=517
-  _globals['_RESPONSESERVICE']._serialized_end=862
+  _globals['_REQUESTVERIFICATIONREQUEST']._serialized_start=516
+  _globals['_REQUESTVERIFICATIONREQUEST']._serialized_end=562
+  _globals['_REQUESTVERIFICATIONRESPONSE']._serialized_start=564
+  _globals['_REQUESTVERIFICATIONRESPONSE']._serialized_end=629
+  _globals['_REPORTOBSTACLEREQUEST']._serialized_start=631
+  _globals['_REPORTOBSTACLEREQUEST']._serialized_end=672
+  _globals['_REPORTOBSTACLERESPONSE']._serialized_start=674
+  _globals['_REPORTOBSTACLERESPONSE']._serialized_end=734
+  _globals['_ENDOBSTACLEREQUEST']._serialized_start=736
+  _globals['_ENDOBSTACLEREQUEST']._serialized_end=774
+  _globals['_ENDOBSTACLERESPONSE']._serialized_start=776
+  _globals['_ENDOBSTACLERESPONSE']._serialized_end=833
+  _globals['_CORRECTDECISIONREQUEST']._serialized_start=835
+  _globals['_CORRECTDECISIONREQUEST']._serialized_end=877
+  _globals['_CORRECTDECISIONRESPONSE']._serialized_start=879
+  _globals['_CORRECTDECISIONRESPONSE']._serialized_end=940
+  _globals['_SUBMITCOUNTERNOTICEREQUEST']._serialized_start=942
+  _globals['_SUBMITCOUNTERNOTICEREQUEST']._serialized_end=988
+  _globals['_SUBMITCOUNTERNOTICERESPONSE']._serialized_start=990
+  _globals['_SUBMITCOUNTERNOTICERESPONSE']._serialized_end=1055
+  _globals['_CONFIRMRESTORATIONREQUEST']._serialized_start=1057
+  _globals['_CONFIRMRESTORATIONREQUEST']._serialized_end=1102
+  _globals['_CONFIRMRESTORATIONRESPONSE']._serialized_start=1104
+  _globals['_CONFIRMRESTORATIONRESPONSE']._serialized_end=1168
+  _globals['_RESPONSESERVICE']._serialized_start=1171
+  _globals['_RESPONSESERVICE']._serialized_end=2062
 # @@protoc_insertion_point(module_scope)

@@ -189,3 +189,255 @@ class SubmitResponsesResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RequestVerificationRequest(message.Message):
+    """Carries a VerificationRequest."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RequestVerificationResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportObstacleRequest(message.Message):
+    """Carries an Obstacle."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReportObstacleResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EndObstacleRequest(message.Message):
+    """Carries an ObstacleEnded."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EndObstacleResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CorrectDecisionRequest(message.Message):
+    """Carries a Correction."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CorrectDecisionResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SubmitCounterNoticeRequest(message.Message):
+    """Carries a CounterNotice."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SubmitCounterNoticeResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ConfirmRestorationRequest(message.Message):
+    """Carries a Restoration."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: builtins.int
+    envelope: builtins.bytes
+    """The exact bytes of a panji.v1.Envelope."""
+    def __init__(
+        self,
+        *,
+        envelope: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ConfirmRestorationResponse(message.Message):
+    """The proof of acceptance."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def receipt(self) -> receipt_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -51,6 +51,36 @@ class ResponseServiceStub:
                 request_serializer=panji_dot_v1_dot_response__service__pb2.DecideRequest.SerializeToString,
                 response_deserializer=panji_dot_v1_dot_response__service__pb2.DecideResponse.FromString,
                 _registered_method=True)
+        self.RequestVerification = channel.unary_unary(
+                '/panji.v1.ResponseService/RequestVerification',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.RequestVerificationRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.RequestVerificationResponse.FromString,
+                _registered_method=True)
+        self.ReportObstacle = channel.unary_unary(
+                '/panji.v1.ResponseService/ReportObstacle',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.ReportObstacleRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.ReportObstacleResponse.FromString,
+                _registered_method=True)
+        self.EndObstacle = channel.unary_unary(
+                '/panji.v1.ResponseService/EndObstacle',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.EndObstacleRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.EndObstacleResponse.FromString,
+                _registered_method=True)
+        self.CorrectDecision = channel.unary_unary(
+                '/panji.v1.ResponseService/CorrectDecision',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.CorrectDecisionRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.CorrectDecisionResponse.FromString,
+                _registered_method=True)
+        self.SubmitCounterNotice = channel.unary_unary(
+                '/panji.v1.ResponseService/SubmitCounterNotice',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeResponse.FromString,
+                _registered_method=True)
+        self.ConfirmRestoration = channel.unary_unary(
+                '/panji.v1.ResponseService/ConfirmRestoration',
+                request_serializer=panji_dot_v1_dot_response__service__pb2.ConfirmRestorationRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_response__service__pb2.ConfirmRestorationResponse.FromString,
+                _registered_method=True)
         self.SubmitResponses = channel.unary_unary(
                 '/panji.v1.ResponseService/SubmitResponses',
                 request_serializer=panji_dot_v1_dot_response__service__pb2.SubmitResponsesRequest.SerializeToString,
@@ -90,6 +120,60 @@ class ResponseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestVerification(self, request, context):
+        """Asks the authority to verify its own flag before deciding.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportObstacle(self, request, context):
+        """Says that something beyond the platform's control keeps it from acting. The clock stops.
+
+        Caller: a participant of the platform that the flag is addressed to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndObstacle(self, request, context):
+        """Says that the obstacle is gone. The clock goes on.
+
+        Caller: a participant of the platform that the flag is addressed to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CorrectDecision(self, request, context):
+        """Replaces what was decided on some targets.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitCounterNotice(self, request, context):
+        """Passes on what the user says against the restriction.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmRestoration(self, request, context):
+        """Says of targets that are to be restored what became of them.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitResponses(self, request, context):
         """Submits 1 to 1,000 statements of any kind that a platform makes, with an answer for each, in order. One bad item
         does not sink the rest.
@@ -117,6 +201,36 @@ def add_ResponseServiceServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=panji_dot_v1_dot_response__service__pb2.DecideRequest.FromString,
                     response_serializer=panji_dot_v1_dot_response__service__pb2.DecideResponse.SerializeToString,
+            ),
+            'RequestVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestVerification,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.RequestVerificationRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.RequestVerificationResponse.SerializeToString,
+            ),
+            'ReportObstacle': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportObstacle,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.ReportObstacleRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.ReportObstacleResponse.SerializeToString,
+            ),
+            'EndObstacle': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndObstacle,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.EndObstacleRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.EndObstacleResponse.SerializeToString,
+            ),
+            'CorrectDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectDecision,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.CorrectDecisionRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.CorrectDecisionResponse.SerializeToString,
+            ),
+            'SubmitCounterNotice': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitCounterNotice,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeResponse.SerializeToString,
+            ),
+            'ConfirmRestoration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmRestoration,
+                    request_deserializer=panji_dot_v1_dot_response__service__pb2.ConfirmRestorationRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_response__service__pb2.ConfirmRestorationResponse.SerializeToString,
             ),
             'SubmitResponses': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitResponses,
@@ -207,6 +321,168 @@ class ResponseService:
             '/panji.v1.ResponseService/Decide',
             panji_dot_v1_dot_response__service__pb2.DecideRequest.SerializeToString,
             panji_dot_v1_dot_response__service__pb2.DecideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/RequestVerification',
+            panji_dot_v1_dot_response__service__pb2.RequestVerificationRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.RequestVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportObstacle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/ReportObstacle',
+            panji_dot_v1_dot_response__service__pb2.ReportObstacleRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.ReportObstacleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndObstacle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/EndObstacle',
+            panji_dot_v1_dot_response__service__pb2.EndObstacleRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.EndObstacleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/CorrectDecision',
+            panji_dot_v1_dot_response__service__pb2.CorrectDecisionRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.CorrectDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitCounterNotice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/SubmitCounterNotice',
+            panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.SubmitCounterNoticeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmRestoration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.ResponseService/ConfirmRestoration',
+            panji_dot_v1_dot_response__service__pb2.ConfirmRestorationRequest.SerializeToString,
+            panji_dot_v1_dot_response__service__pb2.ConfirmRestorationResponse.FromString,
             options,
             channel_credentials,
             insecure,

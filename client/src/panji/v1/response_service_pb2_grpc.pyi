@@ -50,6 +50,36 @@ class ResponseServiceStub:
 
     Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
     """
+    RequestVerification: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.RequestVerificationRequest, _response_service_pb2.RequestVerificationResponse]
+    """Asks the authority to verify its own flag before deciding.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    ReportObstacle: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.ReportObstacleRequest, _response_service_pb2.ReportObstacleResponse]
+    """Says that something beyond the platform's control keeps it from acting. The clock stops.
+
+    Caller: a participant of the platform that the flag is addressed to.
+    """
+    EndObstacle: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.EndObstacleRequest, _response_service_pb2.EndObstacleResponse]
+    """Says that the obstacle is gone. The clock goes on.
+
+    Caller: a participant of the platform that the flag is addressed to.
+    """
+    CorrectDecision: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.CorrectDecisionRequest, _response_service_pb2.CorrectDecisionResponse]
+    """Replaces what was decided on some targets.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    SubmitCounterNotice: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.SubmitCounterNoticeRequest, _response_service_pb2.SubmitCounterNoticeResponse]
+    """Passes on what the user says against the restriction.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    ConfirmRestoration: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.ConfirmRestorationRequest, _response_service_pb2.ConfirmRestorationResponse]
+    """Says of targets that are to be restored what became of them.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
     SubmitResponses: _grpc.UnaryUnaryMultiCallable[_response_service_pb2.SubmitResponsesRequest, _response_service_pb2.SubmitResponsesResponse]
     """Submits 1 to 1,000 statements of any kind that a platform makes, with an answer for each, in order. One bad item
     does not sink the rest.
@@ -76,6 +106,36 @@ class ResponseServiceAsyncStub(ResponseServiceStub):
     """
     Decide: _aio.UnaryUnaryMultiCallable[_response_service_pb2.DecideRequest, _response_service_pb2.DecideResponse]  # type: ignore[assignment]
     """Decides every open target of a flag.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    RequestVerification: _aio.UnaryUnaryMultiCallable[_response_service_pb2.RequestVerificationRequest, _response_service_pb2.RequestVerificationResponse]  # type: ignore[assignment]
+    """Asks the authority to verify its own flag before deciding.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    ReportObstacle: _aio.UnaryUnaryMultiCallable[_response_service_pb2.ReportObstacleRequest, _response_service_pb2.ReportObstacleResponse]  # type: ignore[assignment]
+    """Says that something beyond the platform's control keeps it from acting. The clock stops.
+
+    Caller: a participant of the platform that the flag is addressed to.
+    """
+    EndObstacle: _aio.UnaryUnaryMultiCallable[_response_service_pb2.EndObstacleRequest, _response_service_pb2.EndObstacleResponse]  # type: ignore[assignment]
+    """Says that the obstacle is gone. The clock goes on.
+
+    Caller: a participant of the platform that the flag is addressed to.
+    """
+    CorrectDecision: _aio.UnaryUnaryMultiCallable[_response_service_pb2.CorrectDecisionRequest, _response_service_pb2.CorrectDecisionResponse]  # type: ignore[assignment]
+    """Replaces what was decided on some targets.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    SubmitCounterNotice: _aio.UnaryUnaryMultiCallable[_response_service_pb2.SubmitCounterNoticeRequest, _response_service_pb2.SubmitCounterNoticeResponse]  # type: ignore[assignment]
+    """Passes on what the user says against the restriction.
+
+    Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+    """
+    ConfirmRestoration: _aio.UnaryUnaryMultiCallable[_response_service_pb2.ConfirmRestorationRequest, _response_service_pb2.ConfirmRestorationResponse]  # type: ignore[assignment]
+    """Says of targets that are to be restored what became of them.
 
     Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
     """
@@ -120,6 +180,72 @@ class ResponseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_response_service_pb2.DecideResponse, _abc.Awaitable[_response_service_pb2.DecideResponse]]:
         """Decides every open target of a flag.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestVerification(
+        self,
+        request: _response_service_pb2.RequestVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.RequestVerificationResponse, _abc.Awaitable[_response_service_pb2.RequestVerificationResponse]]:
+        """Asks the authority to verify its own flag before deciding.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportObstacle(
+        self,
+        request: _response_service_pb2.ReportObstacleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.ReportObstacleResponse, _abc.Awaitable[_response_service_pb2.ReportObstacleResponse]]:
+        """Says that something beyond the platform's control keeps it from acting. The clock stops.
+
+        Caller: a participant of the platform that the flag is addressed to.
+        """
+
+    @_abc_1.abstractmethod
+    def EndObstacle(
+        self,
+        request: _response_service_pb2.EndObstacleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.EndObstacleResponse, _abc.Awaitable[_response_service_pb2.EndObstacleResponse]]:
+        """Says that the obstacle is gone. The clock goes on.
+
+        Caller: a participant of the platform that the flag is addressed to.
+        """
+
+    @_abc_1.abstractmethod
+    def CorrectDecision(
+        self,
+        request: _response_service_pb2.CorrectDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.CorrectDecisionResponse, _abc.Awaitable[_response_service_pb2.CorrectDecisionResponse]]:
+        """Replaces what was decided on some targets.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitCounterNotice(
+        self,
+        request: _response_service_pb2.SubmitCounterNoticeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.SubmitCounterNoticeResponse, _abc.Awaitable[_response_service_pb2.SubmitCounterNoticeResponse]]:
+        """Passes on what the user says against the restriction.
+
+        Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmRestoration(
+        self,
+        request: _response_service_pb2.ConfirmRestorationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_response_service_pb2.ConfirmRestorationResponse, _abc.Awaitable[_response_service_pb2.ConfirmRestorationResponse]]:
+        """Says of targets that are to be restored what became of them.
 
         Caller: a participant of the platform that the flag is addressed to. Errors besides those above: TARGETS_MISMATCH.
         """

@@ -53,6 +53,16 @@ class Statement(message.Message):
     DEADLINE_MISSED_FIELD_NUMBER: builtins.int
     ERASURE_FIELD_NUMBER: builtins.int
     DIRECTORY_RECORD_FIELD_NUMBER: builtins.int
+    VERIFICATION_REQUEST_FIELD_NUMBER: builtins.int
+    VERIFICATION_FIELD_NUMBER: builtins.int
+    OBSTACLE_FIELD_NUMBER: builtins.int
+    OBSTACLE_ENDED_FIELD_NUMBER: builtins.int
+    CORRECTION_FIELD_NUMBER: builtins.int
+    OBJECTION_FIELD_NUMBER: builtins.int
+    COUNTER_NOTICE_FIELD_NUMBER: builtins.int
+    REVIEW_FIELD_NUMBER: builtins.int
+    RESTORE_ORDER_FIELD_NUMBER: builtins.int
+    RESTORATION_FIELD_NUMBER: builtins.int
     id: builtins.str
     """A UUIDv7 (RFC 9562) in its canonical lower-case text, chosen by the sender once. The same id with the same envelope
     returns the same receipt for ever; with another envelope it is refused (STATEMENT_ID_REUSED).
@@ -123,6 +133,46 @@ class Statement(message.Message):
     def directory_record(self) -> DirectoryRecord:
         """Who there is and with which keys, from here on. By the exchange, to its operator; readable by everyone."""
 
+    @builtins.property
+    def verification_request(self) -> VerificationRequest:
+        """Asks the authority to verify its own flag (PM art. 10(4)(b)). By the platform."""
+
+    @builtins.property
+    def verification(self) -> Verification:
+        """Answers a VerificationRequest, per target. By the authority."""
+
+    @builtins.property
+    def obstacle(self) -> Obstacle:
+        """Something beyond the platform's control keeps it from acting; its clock stops (TCO art. 3(7)). By the platform."""
+
+    @builtins.property
+    def obstacle_ended(self) -> ObstacleEnded:
+        """The obstacle is gone, and the clock goes on. By the platform."""
+
+    @builtins.property
+    def correction(self) -> Correction:
+        """Replaces what was decided on some targets. By the platform."""
+
+    @builtins.property
+    def objection(self) -> Objection:
+        """Contests the flag, where the platform makes it (SAMAN's sanggah), or what was decided, where the authority does."""
+
+    @builtins.property
+    def counter_notice(self) -> CounterNotice:
+        """Passes on what the user says against the restriction (DSA art. 20). By the platform."""
+
+    @builtins.property
+    def review(self) -> Review:
+        """Answers an Objection or a CounterNotice, per target. By the side that it was made to."""
+
+    @builtins.property
+    def restore_order(self) -> RestoreOrder:
+        """Demands that targets be restored (PM art. 20, normalisasi). By the authority that flagged them."""
+
+    @builtins.property
+    def restoration(self) -> Restoration:
+        """Says, per target, that it is restored, or why not. By the platform."""
+
     def __init__(
         self,
         *,
@@ -145,12 +195,22 @@ class Statement(message.Message):
         deadline_missed: DeadlineMissed | None = ...,
         erasure: Erasure | None = ...,
         directory_record: DirectoryRecord | None = ...,
+        verification_request: VerificationRequest | None = ...,
+        verification: Verification | None = ...,
+        obstacle: Obstacle | None = ...,
+        obstacle_ended: ObstacleEnded | None = ...,
+        correction: Correction | None = ...,
+        objection: Objection | None = ...,
+        counter_notice: CounterNotice | None = ...,
+        review: Review | None = ...,
+        restore_order: RestoreOrder | None = ...,
+        restoration: Restoration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correspondence", b"correspondence", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "recipient", b"recipient", "sender", b"sender", "test", b"test", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "recipient", b"recipient", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "sender", b"sender", "test", b"test", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record", "verification_request", "verification", "obstacle", "obstacle_ended", "correction", "objection", "counter_notice", "review", "restore_order", "restoration"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -741,6 +801,7 @@ class TargetDecision(message.Message):
     REDRESS_FIELD_NUMBER: builtins.int
     PRESERVE_UNTIL_FIELD_NUMBER: builtins.int
     DUPLICATE_OF_FIELD_NUMBER: builtins.int
+    USER_NOT_NOTIFIED_UNTIL_FIELD_NUMBER: builtins.int
     target: builtins.int
     """The target's position in the flag, from 1. Required."""
     outcome: vocabulary_pb2.Outcome.ValueType
@@ -785,6 +846,10 @@ class TargetDecision(message.Message):
     def preserve_until(self) -> timestamp_pb2.Timestamp:
         """Until when the content is preserved (TCO art. 6)."""
 
+    @builtins.property
+    def user_not_notified_until(self) -> timestamp_pb2.Timestamp:
+        """Until when the user will not be told. Given with `user_not_notified_reason`, and only with it."""
+
     def __init__(
         self,
         *,
@@ -804,10 +869,390 @@ class TargetDecision(message.Message):
         redress: abc.Iterable[builtins.str] | None = ...,
         preserve_until: timestamp_pb2.Timestamp | None = ...,
         duplicate_of: builtins.str = ...,
+        user_not_notified_until: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["effective_at", b"effective_at", "preserve_until", b"preserve_until", "until", b"until", "user_notified_at", b"user_notified_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["effective_at", b"effective_at", "preserve_until", b"preserve_until", "until", b"until", "user_not_notified_until", b"user_not_notified_until", "user_notified_at", b"user_notified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["automated_decision", b"automated_decision", "duplicate_of", b"duplicate_of", "effective_at", b"effective_at", "explanation", b"explanation", "ground", b"ground", "legal_ground", b"legal_ground", "outcome", b"outcome", "preserve_until", b"preserve_until", "redress", b"redress", "refusal", b"refusal", "target", b"target", "terms_clause", b"terms_clause", "territories", b"territories", "until", b"until", "user_not_notified_reason", b"user_not_notified_reason", "user_notified_at", b"user_notified_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["automated_decision", b"automated_decision", "duplicate_of", b"duplicate_of", "effective_at", b"effective_at", "explanation", b"explanation", "ground", b"ground", "legal_ground", b"legal_ground", "outcome", b"outcome", "preserve_until", b"preserve_until", "redress", b"redress", "refusal", b"refusal", "target", b"target", "terms_clause", b"terms_clause", "territories", b"territories", "until", b"until", "user_not_notified_reason", b"user_not_notified_reason", "user_not_notified_until", b"user_not_notified_until", "user_notified_at", b"user_notified_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerificationRequest(message.Message):
+    """Asks the authority to look again at its own flag before the platform decides (PM art. 10(4)(b)). `in_reply_to` is the
+    flag. Nothing else may be asked meanwhile, and the clock of the decision stops.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    reasons: builtins.str
+    """Why there is doubt. Required; at most 5,000 characters."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions of the targets in doubt, from 1, each once. Empty: all that are open."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[builtins.int] | None = ...,
+        reasons: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reasons", b"reasons", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Verification(message.Message):
+    """The authority's answer to the open VerificationRequest, whose digest is `in_reply_to`."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def targets(self) -> containers.RepeatedCompositeFieldContainer[TargetVerification]:
+        """One for each target that was asked about and is still open, each exactly once; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[TargetVerification] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TargetVerification(message.Message):
+    """What the authority found on looking again."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    target: builtins.int
+    """The target's position in the flag, from 1. Required."""
+    result: vocabulary_pb2.VerificationResult.ValueType
+    """Whether the flag stands for it. Required. NOT_CONFIRMED withdraws the target."""
+    reasons: builtins.str
+    """Why. Required with NOT_CONFIRMED; at most 5,000 characters."""
+    def __init__(
+        self,
+        *,
+        target: builtins.int = ...,
+        result: vocabulary_pb2.VerificationResult.ValueType = ...,
+        reasons: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reasons", b"reasons", "result", b"result", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Obstacle(message.Message):
+    """Something beyond the platform's control keeps it from acting (TCO art. 3(7), Annex III). `in_reply_to` is the flag.
+    From its receipt to that of the ObstacleEnded the clock of the decision, or of the restoration, stands still.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    EXPECTED_UNTIL_FIELD_NUMBER: builtins.int
+    kind: vocabulary_pb2.ObstacleKind.ValueType
+    """Of what kind. Required."""
+    reasons: builtins.str
+    """What it is. Required; at most 5,000 characters."""
+    @builtins.property
+    def expected_until(self) -> timestamp_pb2.Timestamp:
+        """When the platform expects it to end. Binds nobody."""
+
+    def __init__(
+        self,
+        *,
+        kind: vocabulary_pb2.ObstacleKind.ValueType = ...,
+        reasons: builtins.str = ...,
+        expected_until: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expected_until", b"expected_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expected_until", b"expected_until", "kind", b"kind", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ObstacleEnded(message.Message):
+    """The obstacle, whose digest is `in_reply_to`, is gone."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NOTE_FIELD_NUMBER: builtins.int
+    note: builtins.str
+    """A remark, at most 5,000 characters."""
+    def __init__(
+        self,
+        *,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Correction(message.Message):
+    """Replaces what was decided on targets that are ACTIONED, REFUSED or RESTORED. `in_reply_to` is the decision, or an
+    earlier correction, of this case.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    reasons: builtins.str
+    """What was wrong. Required; at most 5,000 characters."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedCompositeFieldContainer[TargetDecision]:
+        """One a target, each once; 1 to 1,000. RESTORED takes an action back."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[TargetDecision] | None = ...,
+        reasons: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reasons", b"reasons", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Objection(message.Message):
+    """Contests. By the platform: the flag, for targets that are OPEN, or ACTIONED under protest; `in_reply_to` is the flag.
+    By the authority: what was decided, for targets that are ACTIONED, REFUSED or RESTORED; `in_reply_to` is the decision,
+    correction or restoration. One objection or counter-notice may be open at a time; the other side answers by a Review.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    reasons: builtins.str
+    """Why. Required; at most 20,000 characters."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions of the targets, from 1, each once. Empty: all that can be contested."""
+
+    @builtins.property
+    def evidence(self) -> containers.RepeatedCompositeFieldContainer[Evidence]:
+        """What supports it, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[builtins.int] | None = ...,
+        reasons: builtins.str = ...,
+        evidence: abc.Iterable[Evidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["evidence", b"evidence", "reasons", b"reasons", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CounterNotice(message.Message):
+    """What the user says against the restriction of targets that are ACTIONED. `in_reply_to` is the decision. The authority
+    answers by a Review.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    SUBMITTED_AT_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """What the user says. Required; at most 20,000 characters. Nothing that identifies the user, unless it must."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions of the targets, from 1, each once. Empty: all that are ACTIONED."""
+
+    @builtins.property
+    def submitted_at(self) -> timestamp_pb2.Timestamp:
+        """When the platform got it. Required."""
+
+    @builtins.property
+    def evidence(self) -> containers.RepeatedCompositeFieldContainer[Evidence]:
+        """What supports it, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[builtins.int] | None = ...,
+        text: builtins.str = ...,
+        submitted_at: timestamp_pb2.Timestamp | None = ...,
+        evidence: abc.Iterable[Evidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["submitted_at", b"submitted_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["evidence", b"evidence", "submitted_at", b"submitted_at", "targets", b"targets", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Review(message.Message):
+    """Answers the open Objection or CounterNotice, whose digest is `in_reply_to`."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def targets(self) -> containers.RepeatedCompositeFieldContainer[TargetReview]:
+        """One for each target that was contested and is still in the state in which it was, each exactly once; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[TargetReview] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TargetReview(message.Message):
+    """What a review found."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    target: builtins.int
+    """The target's position in the flag, from 1. Required."""
+    result: vocabulary_pb2.ReviewResult.ValueType
+    """Required. UPHELD: what was contested stands. OVERTURNED: it falls. A flag that falls withdraws an OPEN target, and an
+    ACTIONED one is to be restored; a decision that falls opens the target again.
+    """
+    reasons: builtins.str
+    """Why. Required; at most 5,000 characters."""
+    def __init__(
+        self,
+        *,
+        target: builtins.int = ...,
+        result: vocabulary_pb2.ReviewResult.ValueType = ...,
+        reasons: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reasons", b"reasons", "result", b"result", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RestoreOrder(message.Message):
+    """Demands that targets that are ACTIONED be restored. `in_reply_to` is the flag. The deadline is the procedure's, and the
+    platform confirms each target by a Restoration.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: builtins.int
+    reasons: builtins.str
+    """Why. Required; at most 5,000 characters."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Positions of the targets, from 1, each once. Empty: all that are ACTIONED."""
+
+    @builtins.property
+    def legal_basis(self) -> containers.RepeatedCompositeFieldContainer[LegalBasis]:
+        """The law relied on, at most 32."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[builtins.int] | None = ...,
+        reasons: builtins.str = ...,
+        legal_basis: abc.Iterable[LegalBasis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["legal_basis", b"legal_basis", "reasons", b"reasons", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Restoration(message.Message):
+    """Says of targets that are to be restored what became of them. `in_reply_to` is the flag."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    note: builtins.str
+    """A remark on the whole, at most 5,000 characters."""
+    @builtins.property
+    def targets(self) -> containers.RepeatedCompositeFieldContainer[TargetRestoration]:
+        """One a target that is to be restored, each once, in one statement or several; 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        targets: abc.Iterable[TargetRestoration] | None = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["note", b"note", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TargetRestoration(message.Message):
+    """What became of one target that was to be restored."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    EXPLANATION_FIELD_NUMBER: builtins.int
+    target: builtins.int
+    """The target's position in the flag, from 1. Required."""
+    result: vocabulary_pb2.RestorationResult.ValueType
+    """Required."""
+    explanation: builtins.str
+    """Why not. Required with NOT_RESTORED; at most 5,000 characters."""
+    @builtins.property
+    def effective_at(self) -> timestamp_pb2.Timestamp:
+        """When it was reachable again. Required with RESTORED, and only with it."""
+
+    def __init__(
+        self,
+        *,
+        target: builtins.int = ...,
+        result: vocabulary_pb2.RestorationResult.ValueType = ...,
+        effective_at: timestamp_pb2.Timestamp | None = ...,
+        explanation: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["effective_at", b"effective_at", "explanation", b"explanation", "result", b"result", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

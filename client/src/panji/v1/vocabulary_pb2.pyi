@@ -968,6 +968,12 @@ class _TargetStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_TargetStat
     """The platform acted."""
     TARGET_STATE_REFUSED: _TargetState.ValueType  # 4
     """The platform refused or could not act, with a reason."""
+    TARGET_STATE_RESTORE_DUE: _TargetState.ValueType  # 5
+    """The platform acted, and is to take that back: by a RestoreOrder, or since the flag was overturned."""
+    TARGET_STATE_RESTORED: _TargetState.ValueType  # 6
+    """What was restricted is restored."""
+    TARGET_STATE_NOT_RESTORED: _TargetState.ValueType  # 7
+    """What was restricted was to be restored and cannot be, with a reason."""
 
 class TargetState(_TargetState, metaclass=_TargetStateEnumTypeWrapper):
     """Where one target of a case stands."""
@@ -982,6 +988,12 @@ TARGET_STATE_ACTIONED: TargetState.ValueType  # 3
 """The platform acted."""
 TARGET_STATE_REFUSED: TargetState.ValueType  # 4
 """The platform refused or could not act, with a reason."""
+TARGET_STATE_RESTORE_DUE: TargetState.ValueType  # 5
+"""The platform acted, and is to take that back: by a RestoreOrder, or since the flag was overturned."""
+TARGET_STATE_RESTORED: TargetState.ValueType  # 6
+"""What was restricted is restored."""
+TARGET_STATE_NOT_RESTORED: TargetState.ValueType  # 7
+"""What was restricted was to be restored and cannot be, with a reason."""
 
 class _CaseState:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -1005,6 +1017,12 @@ class _CaseStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CaseState.Va
     """Every target was withdrawn."""
     CASE_STATE_ERASED: _CaseState.ValueType  # 7
     """What its statements say was erased by law; nothing more can be said in it."""
+    CASE_STATE_VERIFICATION_REQUESTED: _CaseState.ValueType  # 8
+    """The platform has asked the authority to verify its flag."""
+    CASE_STATE_OBJECTED: _CaseState.ValueType  # 9
+    """An objection or a counter-notice waits for its review."""
+    CASE_STATE_RESTORING: _CaseState.ValueType  # 10
+    """All is decided, and some of it is to be restored."""
 
 class CaseState(_CaseState, metaclass=_CaseStateEnumTypeWrapper):
     """Where a case stands."""
@@ -1025,6 +1043,108 @@ CASE_STATE_WITHDRAWN: CaseState.ValueType  # 6
 """Every target was withdrawn."""
 CASE_STATE_ERASED: CaseState.ValueType  # 7
 """What its statements say was erased by law; nothing more can be said in it."""
+CASE_STATE_VERIFICATION_REQUESTED: CaseState.ValueType  # 8
+"""The platform has asked the authority to verify its flag."""
+CASE_STATE_OBJECTED: CaseState.ValueType  # 9
+"""An objection or a counter-notice waits for its review."""
+CASE_STATE_RESTORING: CaseState.ValueType  # 10
+"""All is decided, and some of it is to be restored."""
+
+class _VerificationResult:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerificationResultEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_VerificationResult.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    VERIFICATION_RESULT_UNSPECIFIED: _VerificationResult.ValueType  # 0
+    """Invalid on input."""
+    VERIFICATION_RESULT_CONFIRMED: _VerificationResult.ValueType  # 1
+    """The flag stands."""
+    VERIFICATION_RESULT_NOT_CONFIRMED: _VerificationResult.ValueType  # 2
+    """The flag does not stand."""
+
+class VerificationResult(_VerificationResult, metaclass=_VerificationResultEnumTypeWrapper):
+    """What an authority found when it verified its flag."""
+
+VERIFICATION_RESULT_UNSPECIFIED: VerificationResult.ValueType  # 0
+"""Invalid on input."""
+VERIFICATION_RESULT_CONFIRMED: VerificationResult.ValueType  # 1
+"""The flag stands."""
+VERIFICATION_RESULT_NOT_CONFIRMED: VerificationResult.ValueType  # 2
+"""The flag does not stand."""
+
+class _ObstacleKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ObstacleKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ObstacleKind.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    OBSTACLE_KIND_UNSPECIFIED: _ObstacleKind.ValueType  # 0
+    """Invalid on input."""
+    OBSTACLE_KIND_FORCE_MAJEURE: _ObstacleKind.ValueType  # 1
+    """Force majeure (TCO art. 3(7))."""
+    OBSTACLE_KIND_DE_FACTO_IMPOSSIBILITY: _ObstacleKind.ValueType  # 2
+    """It is impossible in fact, for technical or operational reasons not of the platform's making (TCO art. 3(7))."""
+    OBSTACLE_KIND_UNDER_JUDICIAL_REVIEW: _ObstacleKind.ValueType  # 3
+    """A court has stayed the flag, or is asked to (TCO art. 9)."""
+
+class ObstacleKind(_ObstacleKind, metaclass=_ObstacleKindEnumTypeWrapper):
+    """What keeps a platform from acting."""
+
+OBSTACLE_KIND_UNSPECIFIED: ObstacleKind.ValueType  # 0
+"""Invalid on input."""
+OBSTACLE_KIND_FORCE_MAJEURE: ObstacleKind.ValueType  # 1
+"""Force majeure (TCO art. 3(7))."""
+OBSTACLE_KIND_DE_FACTO_IMPOSSIBILITY: ObstacleKind.ValueType  # 2
+"""It is impossible in fact, for technical or operational reasons not of the platform's making (TCO art. 3(7))."""
+OBSTACLE_KIND_UNDER_JUDICIAL_REVIEW: ObstacleKind.ValueType  # 3
+"""A court has stayed the flag, or is asked to (TCO art. 9)."""
+
+class _ReviewResult:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewResultEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ReviewResult.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    REVIEW_RESULT_UNSPECIFIED: _ReviewResult.ValueType  # 0
+    """Invalid on input."""
+    REVIEW_RESULT_UPHELD: _ReviewResult.ValueType  # 1
+    """It stands."""
+    REVIEW_RESULT_OVERTURNED: _ReviewResult.ValueType  # 2
+    """It falls."""
+
+class ReviewResult(_ReviewResult, metaclass=_ReviewResultEnumTypeWrapper):
+    """What a review found of what was contested."""
+
+REVIEW_RESULT_UNSPECIFIED: ReviewResult.ValueType  # 0
+"""Invalid on input."""
+REVIEW_RESULT_UPHELD: ReviewResult.ValueType  # 1
+"""It stands."""
+REVIEW_RESULT_OVERTURNED: ReviewResult.ValueType  # 2
+"""It falls."""
+
+class _RestorationResult:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RestorationResultEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_RestorationResult.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    RESTORATION_RESULT_UNSPECIFIED: _RestorationResult.ValueType  # 0
+    """Invalid on input."""
+    RESTORATION_RESULT_RESTORED: _RestorationResult.ValueType  # 1
+    """It can be reached again."""
+    RESTORATION_RESULT_NOT_RESTORED: _RestorationResult.ValueType  # 2
+    """It cannot."""
+
+class RestorationResult(_RestorationResult, metaclass=_RestorationResultEnumTypeWrapper):
+    """What became of a target that was to be restored."""
+
+RESTORATION_RESULT_UNSPECIFIED: RestorationResult.ValueType  # 0
+"""Invalid on input."""
+RESTORATION_RESULT_RESTORED: RestorationResult.ValueType  # 1
+"""It can be reached again."""
+RESTORATION_RESULT_NOT_RESTORED: RestorationResult.ValueType  # 2
+"""It cannot."""
 
 class _Deadline:
     ValueType = typing.NewType("ValueType", builtins.int)

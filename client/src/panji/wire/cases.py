@@ -35,4 +35,4 @@ def case_to_message(case: Case, statements: Iterable[tuple[bytes, Receipt]] = ()
 
 def _target(position: int, status: TargetStatus) -> case_pb2.CaseTarget:
     names: dict[str, Any] = {"state": status.state, "outcome": status.outcome, "refusal": status.refusal}
-    return case_pb2.CaseTarget(target=position, **names)
+    return case_pb2.CaseTarget(target=position, pending=status.pending, **names)

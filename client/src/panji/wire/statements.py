@@ -198,6 +198,9 @@ for _type in (
     statements.BatchReference,
     statements.Question,
     statements.TargetDecision,
+    statements.TargetVerification,
+    statements.TargetReview,
+    statements.TargetRestoration,
     statements.ErasedStatement,
     *KIND_OF,
 ):  # parts before the wholes that hold them

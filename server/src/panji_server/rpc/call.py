@@ -40,7 +40,9 @@ _STATUS_KEY = "grpc-status-details-bin"
 SUBMITTING = frozenset(
     {
         "SubmitFlag", "SubmitFlags", "WithdrawFlag", "AnswerClarification", "Acknowledge", "RequestClarification",
-        "Decide", "SubmitResponses", "SendCorrespondence", "EraseCase",
+        "Decide", "SubmitResponses", "VerifyFlag", "OrderRestoration", "RequestVerification", "ReportObstacle",
+        "EndObstacle", "CorrectDecision", "SubmitCounterNotice", "ConfirmRestoration", "Object", "Review",
+        "SendCorrespondence", "EraseCase",
     }
 )  # fmt: skip
 """Methods that take statements. All others read."""

@@ -93,6 +93,16 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         receipt = await self._submission.one(request.envelope, Kind.CORRESPONDENCE)
         return case_pb2.SendCorrespondenceResponse(receipt=receipt)
 
+    async def Object(self, request: Any, context: Any) -> case_pb2.ObjectResponse:
+        """Contests the flag, or what was decided."""
+        receipt = await self._submission.one(request.envelope, Kind.OBJECTION)
+        return case_pb2.ObjectResponse(receipt=receipt)
+
+    async def Review(self, request: Any, context: Any) -> case_pb2.ReviewResponse:
+        """Answers an objection or a counter-notice."""
+        receipt = await self._submission.one(request.envelope, Kind.REVIEW)
+        return case_pb2.ReviewResponse(receipt=receipt)
+
     async def _with_statements(self, found: Sequence[tuple[int, Case]]) -> tuple[list[case_pb2.Case], int]:
         """Returns as many of the cases as go into one answer, and how many were looked at for it.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from panji.core import merkle
 from panji.core.checkpoint import MAX_SIZE
 from panji.core.tiles import ENTRIES, MAX_LEVEL, WIDTH, Tile
-from panji.core.vocabulary import Kind
+from panji.core.vocabulary import Kind, Role
 from panji.errors import Reason, RefusedError, Violation
 from panji.v1 import (
     flag_service_pb2,
@@ -17,7 +17,7 @@ from panji.v1 import (
     response_service_pb2,
     response_service_pb2_grpc,
 )
-from panji_server import tiles
+from panji_server import policy, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from panji_server.rpc.submission import Submission
     from panji_server.storage.base import Storage
 
-BY_AUTHORITIES = frozenset({Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE})
+BY_AUTHORITIES = frozenset(kind for kind, roles in policy.MAKES.items() if Role.AUTHORITY in roles)
 """What SubmitFlags takes."""
-BY_PLATFORMS = frozenset({Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE})
+BY_PLATFORMS = frozenset(kind for kind, roles in policy.MAKES.items() if Role.PLATFORM in roles)
 """What SubmitResponses takes."""
 _PROOFS_AT_ONCE = 1000
 """Proofs of one GetConsistencyProofs at most."""
@@ -61,6 +61,16 @@ class FlagService(flag_service_pb2_grpc.FlagServiceServicer):
         receipt = await self._submission.one(request.envelope, Kind.CLARIFICATION_ANSWER)
         return flag_service_pb2.AnswerClarificationResponse(receipt=receipt)
 
+    async def VerifyFlag(self, request: Any, context: Any) -> flag_service_pb2.VerifyFlagResponse:
+        """Answers a verification request."""
+        receipt = await self._submission.one(request.envelope, Kind.VERIFICATION)
+        return flag_service_pb2.VerifyFlagResponse(receipt=receipt)
+
+    async def OrderRestoration(self, request: Any, context: Any) -> flag_service_pb2.OrderRestorationResponse:
+        """Demands that targets be restored."""
+        receipt = await self._submission.one(request.envelope, Kind.RESTORE_ORDER)
+        return flag_service_pb2.OrderRestorationResponse(receipt=receipt)
+
 
 class ResponseService(response_service_pb2_grpc.ResponseServiceServicer):
     """What platforms answer."""
@@ -84,6 +94,36 @@ class ResponseService(response_service_pb2_grpc.ResponseServiceServicer):
         """Decides every open target of a flag."""
         receipt = await self._submission.one(request.envelope, Kind.DECISION)
         return response_service_pb2.DecideResponse(receipt=receipt)
+
+    async def RequestVerification(self, request: Any, context: Any) -> response_service_pb2.RequestVerificationResponse:
+        """Asks the authority to verify its own flag."""
+        receipt = await self._submission.one(request.envelope, Kind.VERIFICATION_REQUEST)
+        return response_service_pb2.RequestVerificationResponse(receipt=receipt)
+
+    async def ReportObstacle(self, request: Any, context: Any) -> response_service_pb2.ReportObstacleResponse:
+        """Says that something keeps the platform from acting."""
+        receipt = await self._submission.one(request.envelope, Kind.OBSTACLE)
+        return response_service_pb2.ReportObstacleResponse(receipt=receipt)
+
+    async def EndObstacle(self, request: Any, context: Any) -> response_service_pb2.EndObstacleResponse:
+        """Says that the obstacle is gone."""
+        receipt = await self._submission.one(request.envelope, Kind.OBSTACLE_ENDED)
+        return response_service_pb2.EndObstacleResponse(receipt=receipt)
+
+    async def CorrectDecision(self, request: Any, context: Any) -> response_service_pb2.CorrectDecisionResponse:
+        """Replaces what was decided on some targets."""
+        receipt = await self._submission.one(request.envelope, Kind.CORRECTION)
+        return response_service_pb2.CorrectDecisionResponse(receipt=receipt)
+
+    async def SubmitCounterNotice(self, request: Any, context: Any) -> response_service_pb2.SubmitCounterNoticeResponse:
+        """Passes on what the user says."""
+        receipt = await self._submission.one(request.envelope, Kind.COUNTER_NOTICE)
+        return response_service_pb2.SubmitCounterNoticeResponse(receipt=receipt)
+
+    async def ConfirmRestoration(self, request: Any, context: Any) -> response_service_pb2.ConfirmRestorationResponse:
+        """Says what became of targets that are to be restored."""
+        receipt = await self._submission.one(request.envelope, Kind.RESTORATION)
+        return response_service_pb2.ConfirmRestorationResponse(receipt=receipt)
 
     async def SubmitResponses(self, request: Any, context: Any) -> response_service_pb2.SubmitResponsesResponse:
         """Submits many statements of a platform."""

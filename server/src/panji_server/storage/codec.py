@@ -27,6 +27,10 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def _micros_or_none(instant: datetime | None) -> int | None:
+    return None if instant is None else to_micros(instant)
+
+
 def join_hashes(hashes: Iterable[bytes]) -> bytes:
     """Hashes one after the other."""
     return b"".join(hashes)
@@ -61,14 +65,16 @@ def case_record(index: int, case: Case) -> tuple[Any, ...]:
     return (
         index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
         int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
-        to_micros(case.opened_at), to_micros(case.updated_at),
-        None if case.overdue_since is None else to_micros(case.overdue_since),
+        case.asked_by or "", case.decision, case.obstacle, to_micros(case.clock.since),
+        case.clock.paused // _MICROSECOND, _micros_or_none(case.clock.stopped_at),
+        _micros_or_none(case.clock.resumed_at), _micros_or_none(case.restore_since),
+        to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since),
     )  # fmt: skip
 
 
 def target_records(index: int, case: Case) -> list[tuple[Any, ...]]:
     """The targets of a case as records."""
     return [
-        (index, position, int(one.state), int(one.outcome), int(one.refusal))
+        (index, position, int(one.state), int(one.outcome), int(one.refusal), int(one.pending))
         for position, one in enumerate(case.targets, 1)
     ]

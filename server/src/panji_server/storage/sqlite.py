@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from panji.core.case import Case, TargetStatus
+from panji.core.case import Case, Clock, TargetStatus
 from panji.core.entry import Entry
 from panji.core.merkle import Frontier
 from panji.core.vocabulary import (
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from panji.core.merkle import Position
     from panji.core.statements import ErasedStatement
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of ``PRAGMA user_version``. A database of another version is refused."""
 
 _SCHEMA = """
@@ -91,7 +91,9 @@ CREATE INDEX statement_directory ON statement (idx) WHERE kind = 'directory_reco
 CREATE TABLE cases (
     idx INTEGER PRIMARY KEY, authority TEXT NOT NULL, platform TEXT NOT NULL, test INTEGER NOT NULL,
     instrument INTEGER NOT NULL, category INTEGER NOT NULL, sub_category INTEGER NOT NULL, urgency INTEGER NOT NULL,
-    state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, opened_at INTEGER NOT NULL,
+    state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, asked_by TEXT NOT NULL,
+    decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_paused INTEGER NOT NULL,
+    clock_stopped INTEGER, clock_resumed INTEGER, restore_since INTEGER, opened_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, overdue_since INTEGER
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
@@ -99,7 +101,7 @@ CREATE INDEX cases_platform ON cases (platform, idx);
 CREATE INDEX cases_silent ON cases (opened_at) WHERE state = 1 AND overdue_since IS NULL;
 CREATE TABLE target (
     case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
-    refusal INTEGER NOT NULL, PRIMARY KEY (case_idx, position)
+    refusal INTEGER NOT NULL, pending INTEGER NOT NULL, PRIMARY KEY (case_idx, position)
 ) STRICT, WITHOUT ROWID;
 -- A row each time a recipient got further. What was fetched first when is the first row that goes so far.
 CREATE TABLE fetched (
@@ -120,13 +122,19 @@ _ROW = (
 )
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
-    "c.state, c.level, c.open_question, c.opened_at, c.updated_at, c.overdue_since"
+    "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_paused, "
+    "c.clock_stopped, c.clock_resumed, c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
 )
+_CHANGING = (
+    "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_paused",
+    "clock_stopped", "clock_resumed", "restore_since", "updated_at", "overdue_since",
+)  # fmt: skip
+"""Columns of a case that its statements change."""
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
 _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
-"""Rows of one INSERT; the widest has 14 columns, and SQLite binds 32,766 values."""
+"""Rows of one INSERT; the widest has 22 columns, and SQLite binds 32,766 values."""
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
@@ -601,15 +609,13 @@ class _SQLiteAppend(Append):
         self._insert(
             "INSERT INTO cases VALUES",
             [case_record(index, case) for index, case in commit.cases.items()],
-            "ON CONFLICT (idx) DO UPDATE SET state = excluded.state, level = excluded.level, "
-            "open_question = excluded.open_question, updated_at = excluded.updated_at, "
-            "overdue_since = excluded.overdue_since",
+            f"ON CONFLICT (idx) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _CHANGING)}",
         )
         self._insert(
             "INSERT INTO target VALUES",
             [record for index, case in commit.cases.items() for record in target_records(index, case)],
             "ON CONFLICT (case_idx, position) DO UPDATE SET state = excluded.state, outcome = excluded.outcome, "
-            "refusal = excluded.refusal",
+            "refusal = excluded.refusal, pending = excluded.pending",
         )
         self._insert(
             "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
@@ -740,12 +746,15 @@ def _cases(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, t
 
 
 def _with_targets(connection: sqlite3.Connection, records: Sequence[Any]) -> Iterator[tuple[int, Case]]:
-    query = "SELECT case_idx, state, outcome, refusal FROM target WHERE case_idx IN (%s) ORDER BY case_idx, position"
+    query = (
+        "SELECT case_idx, state, outcome, refusal, pending FROM target WHERE case_idx IN (%s) "
+        "ORDER BY case_idx, position"
+    )
     for start in range(0, len(records), _CASES_AT_ONCE):
         some = records[start : start + _CASES_AT_ONCE]
         targets: dict[int, list[TargetStatus]] = {}
-        for index, state, outcome, refusal in _select_in(connection, query, [record[0] for record in some]):
-            status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal))
+        for index, state, outcome, refusal, pending in _select_in(connection, query, [record[0] for record in some]):
+            status = TargetStatus(TargetState(state), Outcome(outcome), RefusalReason(refusal), bool(pending))
             targets.setdefault(index, []).append(status)
         for record in some:
             yield record[0], _case(record, targets[record[0]])
@@ -764,7 +773,8 @@ def _within(room: int, cases: Iterable[tuple[int, Case]]) -> list[tuple[int, Cas
 def _case(record: Any, targets: list[TargetStatus]) -> Case:
     (
         _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
-        open_question, opened_at, updated_at, overdue_since,
+        open_question, asked_by, decision, obstacle, since, paused, stopped, resumed, restore_since, opened_at,
+        updated_at, overdue_since,
     ) = record  # fmt: skip
     return Case(
         id=str(uuid.UUID(bytes=identifier)),
@@ -782,8 +792,19 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
         updated_at=from_micros(updated_at),
         level=AcknowledgementLevel(level),
         open_question=open_question,
-        overdue_since=None if overdue_since is None else from_micros(overdue_since),
+        asked_by=Role(asked_by) if asked_by else None,
+        decision=decision,
+        obstacle=obstacle,
+        clock=Clock(
+            from_micros(since), timedelta(microseconds=paused), _instant_or_none(stopped), _instant_or_none(resumed)
+        ),
+        restore_since=_instant_or_none(restore_since),
+        overdue_since=_instant_or_none(overdue_since),
     )
+
+
+def _instant_or_none(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
 
 
 def _row(record: Any) -> Row:

@@ -18,23 +18,24 @@ from support.statements import (
     a_body,
     a_clarification_answer,
     a_clarification_request,
-    a_correspondence,
+    a_counter_notice,
     a_deadline_missed,
     a_decision,
     a_flag,
     a_full_body,
-    a_full_decision,
     a_full_flag,
     a_question,
+    a_restore_order,
     a_statement,
     a_target,
     a_target_decision,
+    a_verification_request,
     a_withdrawal,
-    an_acknowledgement,
     an_erased_statement,
     an_erasure,
     an_evidence,
     an_id,
+    an_objection,
     changed,
 )
 
@@ -123,6 +124,24 @@ TEXTS = {
     "decision.targets[0].explanation": (10_000, TEXT, False),
     "decision.targets[0].user_not_notified_reason": (1_000, LINE, False),
     "decision.targets[0].redress[0]": (500, LINE, True),
+    "verification_request.reasons": (5_000, TEXT, True),
+    "verification.targets[0].reasons": (5_000, TEXT, False),
+    "verification.targets[1].reasons": (5_000, TEXT, True),
+    "obstacle.reasons": (5_000, TEXT, True),
+    "obstacle_ended.note": (5_000, TEXT, False),
+    "correction.reasons": (5_000, TEXT, True),
+    "correction.targets[0].explanation": (10_000, TEXT, False),
+    "objection.reasons": (20_000, TEXT, True),
+    "objection.evidence[0].description": (1_000, LINE, True),
+    "counter_notice.text": (20_000, TEXT, True),
+    "counter_notice.evidence[0].description": (1_000, LINE, True),
+    "review.targets[0].reasons": (5_000, TEXT, True),
+    "review.targets[1].reasons": (5_000, TEXT, True),
+    "restore_order.reasons": (5_000, TEXT, True),
+    "restore_order.legal_basis[0].law": (500, LINE, True),
+    "restore_order.legal_basis[0].article": (200, LINE, False),
+    "restoration.note": (5_000, TEXT, False),
+    "restoration.targets[1].explanation": (5_000, TEXT, True),
     "correspondence.subject": (300, LINE, True),
     "correspondence.text": (20_000, TEXT, True),
     "erasure.legal_basis.law": (500, LINE, True),
@@ -183,6 +202,13 @@ FORMS: dict[str, tuple[list[Any], list[Any]]] = {
     "decision.targets[0].user_notified_at": ([NOON, None], [NAIVE]),
     "decision.targets[0].preserve_until": ([NOON, None], [NAIVE]),
     "decision.targets[1].duplicate_of": ([an_id(7)], ["the other one"]),
+    "decision.targets[1].user_not_notified_until": ([NOON, None], [NAIVE]),
+    "verification.targets[0].target": ([1, 1000], [1001, -1]),
+    "obstacle.expected_until": ([NOON, None], [NAIVE]),
+    "counter_notice.submitted_at": ([NOON], [NAIVE]),
+    "review.targets[0].target": ([1, 1000], [1001, -1]),
+    "restoration.targets[0].target": ([1, 1000], [1001, -1]),
+    "restoration.targets[0].effective_at": ([NOON], [NAIVE]),
 }
 
 
@@ -211,6 +237,13 @@ VOCABULARIES = {
     "decision.targets[0].ground": False,
     "decision.targets[0].refusal": True,
     "decision.targets[0].automated_decision": True,
+    "verification.targets[0].result": False,
+    "verification.targets[1].result": False,
+    "obstacle.kind": False,
+    "review.targets[0].result": False,
+    "review.targets[1].result": False,
+    "restoration.targets[0].result": False,
+    "restoration.targets[1].result": False,
 }
 
 
@@ -247,6 +280,29 @@ REQUIRED = {
     "decision.targets[1].refusal",
     "decision.targets[1].explanation",
     "decision.targets[1].duplicate_of",
+    "verification.targets",
+    "verification.targets[0].target",
+    "verification.targets[1].target",
+    "correction.targets",
+    "correction.targets[0].target",
+    "correction.targets[0].outcome",
+    "correction.targets[0].ground",
+    "correction.targets[0].territories",
+    "correction.targets[1].target",
+    "correction.targets[1].outcome",
+    "correction.targets[1].refusal",
+    "correction.targets[1].explanation",
+    "correction.targets[1].duplicate_of",
+    "objection.evidence[0].sha256",
+    "counter_notice.submitted_at",
+    "counter_notice.evidence[0].sha256",
+    "review.targets",
+    "review.targets[0].target",
+    "review.targets[1].target",
+    "restore_order.legal_basis[0].jurisdiction",
+    "restoration.targets",
+    "restoration.targets[0].target",
+    "restoration.targets[1].target",
     "deadline_missed.due_at",
     "erasure.legal_basis.jurisdiction",
     "erasure.statements",
@@ -396,6 +452,9 @@ LISTS: dict[str, tuple[int, Callable[[int], Body]]] = {
     "flag.targets[0].hashes": (16, lambda n: a_flag(targets=(a_target(hashes=(HASH,) * n),))),
     "clarification_request.questions": (1000, lambda n: a_clarification_request(*[a_question()] * n)),
     "clarification_answer.evidence": (64, lambda n: a_clarification_answer(evidence=(an_evidence(),) * n)),
+    "objection.evidence": (64, lambda n: an_objection(evidence=(an_evidence(),) * n)),
+    "counter_notice.evidence": (64, lambda n: a_counter_notice(evidence=(an_evidence(),) * n)),
+    "restore_order.legal_basis": (32, lambda n: a_restore_order(legal_basis=a_flag().legal_basis * n)),
     "decision.targets[0].territories": (300, lambda n: a_decision(a_target_decision(territories=("ID",) * n))),
     "decision.targets[0].redress": (16, lambda n: a_decision(a_target_decision(redress=("Write.",) * n))),
 }
@@ -590,12 +649,16 @@ def test_all_targets_of_the_real_notices_pass_as_they_were_published() -> None:
     ("path", "body_with"),
     [
         ("withdrawal.targets", a_withdrawal),
+        ("verification_request.targets", a_verification_request),
+        ("objection.targets", an_objection),
+        ("counter_notice.targets", a_counter_notice),
+        ("restore_order.targets", a_restore_order),
         (
             "clarification_request.questions[0].targets",
             lambda *targets: a_clarification_request(a_question(*targets)),
         ),
     ],
-    ids=["withdrawal", "question"],
+    ids=["withdrawal", "verification request", "objection", "counter-notice", "restore order", "question"],
 )
 def test_positions_count_from_one_and_name_no_target_twice(path: str, body_with: Any) -> None:
     assert wrong_in(body_with(1, 1000, 7)) == {}
@@ -608,6 +671,25 @@ def test_positions_count_from_one_and_name_no_target_twice(path: str, body_with:
 def test_a_decision_names_no_target_twice() -> None:
     twice = a_decision(a_target_decision(1), a_target_decision(2), a_target_decision(1, Outcome.NO_ACTION))
     assert wrong_in(twice) == {"decision.targets": "name one target twice"}
+
+
+def test_until_when_the_user_is_not_told_stands_with_why() -> None:
+    decided = a_target_decision(1, user_not_notified_until=NOON)
+    complaint = "stands with user_not_notified_reason only"
+    assert wrong_in(a_decision(decided)) == {"decision.targets[0].user_not_notified_until": complaint}
+
+
+@pytest.mark.parametrize("kind", [Kind.VERIFICATION, Kind.CORRECTION, Kind.REVIEW, Kind.RESTORATION], ids=str)
+def test_what_is_said_per_target_names_none_twice(kind: Kind) -> None:
+    whole: Any = a_full_body(kind)
+    twice = dataclasses.replace(whole, targets=whole.targets[:1] * 2)
+    assert wrong_in(twice) == {f"{kind}.targets": "name one target twice"}
+
+
+def test_when_a_target_was_restored_is_said_of_what_was_restored_and_of_nothing_else() -> None:
+    complaint = ["stands with RESTORED, and only with it"]
+    assert complaints_about("restoration.targets[0].effective_at", None) == complaint
+    assert complaints_about("restoration.targets[1].effective_at", NOON) == complaint
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome])
@@ -641,16 +723,5 @@ def test_a_platform_may_use_every_refusal_and_a_duplicate_names_the_other_case(r
 
 
 def test_every_kind_has_rules() -> None:
-    bodies = {
-        a_flag(),
-        a_withdrawal(),
-        an_acknowledgement(),
-        a_clarification_request(),
-        a_clarification_answer(),
-        a_full_decision(),
-        a_correspondence(),
-        a_deadline_missed(),
-        an_erasure(),
-        a_body(Kind.DIRECTORY_RECORD),
-    }
+    bodies = [a_full_body(kind) for kind in Kind]
     assert {KIND_OF[type(body)] for body in bodies} == set(Kind)

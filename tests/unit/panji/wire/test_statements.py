@@ -125,7 +125,8 @@ def test_an_empty_body_in_an_empty_frame_is_told_all_that_it_lacks(kind: Kind) -
     getattr(message, kind.value).SetInParent()
     found = violations_in(message)
     assert {"id", "exchange", "sender", "recipient", "issued_at", "language"} <= {one.field for one in found}
-    assert any(one.field.startswith(kind.value) for one in found)
+    if kind is not Kind.OBSTACLE_ENDED:  # which needs no words
+        assert any(one.field.startswith(kind.value) for one in found)
     assert all("required" in one.description or "good_faith" in one.field for one in found)
 
 
