@@ -266,6 +266,22 @@ class Client:
         body = Decision(targets=tuple(targets), platform_reference=platform_reference, note=note)
         return self._run(self._operations.send(flag, body, language))
 
+    def say(self, case: VerifiedCase, body: Body, *, language: str | None = None) -> Verified:
+        """Says in a case what has no method of its own, in answer to what that must answer, and submits it.
+
+        Verifying a flag, obstacles, corrections, objections, counter-notices, reviews, restore orders and restorations:
+        bodies of :mod:`panji.core.statements`. Who may say what when: ``docs/case.md``.
+
+        Args:
+            case: As it stands now.
+            body: What is said.
+            language: Of the texts; that of what is answered unless given.
+
+        Raises:
+            InputError: There is nothing that it could answer.
+        """
+        return self._run(self._operations.say(case, body, language))
+
     def correspond(self, statement: Verified, subject: str, text: str, *, language: str | None = None) -> Verified:
         """Puts a letter on the record of a case, to the other side."""
         return self._run(self._operations.send(statement, Correspondence(subject=subject, text=text), language))
@@ -636,6 +652,10 @@ class AsyncClient:
         """As :meth:`Client.decide`."""
         body = Decision(targets=tuple(targets), platform_reference=platform_reference, note=note)
         return await self._run(self._operations.send(flag, body, language))
+
+    async def say(self, case: VerifiedCase, body: Body, *, language: str | None = None) -> Verified:
+        """As :meth:`Client.say`."""
+        return await self._run(self._operations.say(case, body, language))
 
     async def correspond(
         self, statement: Verified, subject: str, text: str, *, language: str | None = None

@@ -20,6 +20,7 @@ from panji.case_list import require_text
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint
 from panji.core.envelope import digest
+from panji.core.statements import KIND_OF
 from panji.core.tiles import ENTRIES
 from panji.core.vocabulary import Kind, Role
 from panji.erasing import CaseOutline
@@ -241,6 +242,11 @@ class Operations:
         """Signs a reply and submits it."""
         signed = yield from self.reply(to, body, language=language)
         return (yield from self.submit(signed))
+
+    def say(self, case: VerifiedCase, body: Body, language: str | None = None) -> Steps[Verified]:
+        """Signs what is said in a case, in answer to what such a statement must answer, and submits it."""
+        to = case.answered_by(KIND_OF[type(body)], self.session.organisation)
+        return (yield from self.send(to, body, language))
 
     @_of_one_log
     def submit(self, signed: Signed) -> Steps[Verified]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from panji.core import envelope as dsse
 from panji.core import merkle
 from panji.core import receipt as receipts
-from panji.core.case import apply, open_case
+from panji.core.case import ANSWERING_ANY, answered, apply, open_case
 from panji.core.entry import Entry
 from panji.core.envelope import PAYLOAD_TYPE
 from panji.core.statements import ErasedStatement, Erasure, Flag
-from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Role
+from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Kind, Role
 from panji.errors import (
     DeliveryError,
     InputError,
@@ -85,6 +85,22 @@ class VerifiedCase:
     def open_targets(self) -> tuple[int, ...]:
         """Positions of the targets that wait for a decision; none once all are decided or withdrawn."""
         return self.case.open_targets
+
+    def answered_by(self, kind: Kind, organisation: str) -> Verified:
+        """Returns the statement that one of this kind by this side must answer as the case stands.
+
+        Raises:
+            InputError: There is none, or the organisation is no side of the case.
+        """
+        sides = {self.case.authority: Role.AUTHORITY, self.case.platform: Role.PLATFORM}
+        if organisation not in sides:
+            raise InputError(f"{organisation} is no side of the case")
+        digest = answered(self.case, kind, sides[organisation])
+        said = [one for one in self.statements if one.statement.kind not in BY_THE_OPERATOR]
+        found = [one for one in said if one.digest == digest] if kind not in ANSWERING_ANY else said
+        if not found:
+            raise InputError(f"there is nothing that a {kind} would answer while the case is {self.case.state.name}")
+        return found[-1]
 
 
 class Trust:

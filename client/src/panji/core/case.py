@@ -70,8 +70,23 @@ _LEVEL_OF = {
     CaseState.UNDER_REVIEW: AcknowledgementLevel.UNDER_REVIEW,
 }
 _STATE_OF = {level: state for state, level in _LEVEL_OF.items()}
-_ASKED = frozenset({CaseState.CLARIFICATION_REQUESTED, CaseState.VERIFICATION_REQUESTED})
-_OTHER = {Role.AUTHORITY: Role.PLATFORM, Role.PLATFORM: Role.AUTHORITY}
+_RESTORED = {
+    RestorationResult.RESTORED: TargetState.RESTORED,
+    RestorationResult.NOT_RESTORED: TargetState.NOT_RESTORED,
+}
+ANSWERING_ANY = frozenset({Kind.CLARIFICATION_REQUEST, Kind.CORRESPONDENCE})
+"""What may answer any statement of the case."""
+_NEWEST = "the newest decision, correction or restoration"
+_ANSWERED: dict[Kind, str] = {
+    **{kind: "the flag" for kind in MOVES if kind is not Kind.OBJECTION},
+    Kind.CLARIFICATION_ANSWER: "the open clarification request",
+    Kind.VERIFICATION: "the open verification request",
+    Kind.REVIEW: "the open objection or counter-notice",
+    Kind.OBSTACLE_ENDED: "the obstacle",
+    Kind.CORRECTION: _NEWEST,
+    Kind.COUNTER_NOTICE: _NEWEST,
+}
+"""What a statement answers, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +241,37 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
     # 4 Now?
     if not _is_legal(case, reply.kind, said_by):
         raise _illegal(case, reply.kind)
-    # 5 What does it change?
+    # 5 In answer to what it must answer? Stops an answer to one question from passing for one to another.
+    digest_of = answered(case, reply.kind, said_by)
+    if digest_of and reply.in_reply_to != digest_of:
+        what = _ANSWERED.get(reply.kind, "the flag" if said_by is Role.PLATFORM else _NEWEST)
+        raise RefusedError(Reason.REPLY_TARGET_UNKNOWN, f"a {reply.kind} answers {what}, by its envelope's digest")
+    # 6 What does it change?
     after = _settled(_changed(case, reply, said_by, digest, received_at))
     return replace(after, updated_at=received_at, clock=after.clock.at(received_at, standing=_stands(after)))
+
+
+def answered(case: Case, kind: Kind, by: Role) -> bytes:
+    """Returns the digest of what a statement of this kind must answer; empty where that may be any of the case.
+
+    Args:
+        case: As it stands.
+        kind: Of the statement.
+        by: Who makes it.
+    """
+    match kind:
+        case _ if kind in ANSWERING_ANY:
+            return b""
+        case Kind.CLARIFICATION_ANSWER | Kind.VERIFICATION | Kind.REVIEW:
+            return case.open_question
+        case Kind.OBSTACLE_ENDED:
+            return case.obstacle
+        case Kind.CORRECTION | Kind.COUNTER_NOTICE:
+            return case.decision
+        case Kind.OBJECTION if by is Role.AUTHORITY:
+            return case.decision
+        case _:
+            return case.flag_digest
 
 
 def legal_moves(case: Case) -> list[str]:
@@ -296,7 +339,6 @@ def _illegal(case: Case, kind: Kind) -> RefusedError:
 def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetime) -> Case:  # noqa: PLR0911, PLR0912, C901 - a table
     match reply.body:
         case Acknowledgement(level=level):
-            _must_answer(reply, case.flag_digest, "the flag")
             if level <= case.level:
                 raise _illegal(case, reply.kind)
             return replace(case, level=level)
@@ -306,61 +348,37 @@ def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetim
             _refuse_targets("clarification_request.questions", surplus=unknown, they_are="target")
             return _asked(case, frozenset(), by, digest, CaseState.CLARIFICATION_REQUESTED)
         case VerificationRequest(targets=targets):
-            _must_answer(reply, case.flag_digest, "the flag")
             return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.VERIFICATION_REQUESTED)
         case ClarificationAnswer():
-            _must_answer(reply, case.open_question, "the open clarification request")
             return replace(case, open_question=b"", asked_by=None)
         case Verification(targets=verified):
-            _must_answer(reply, case.open_question, "the open verification request")
             return _verified(case, {one.target: one.result for one in verified})
         case Obstacle():
-            _must_answer(reply, case.flag_digest, "the flag")
             return replace(case, obstacle=digest)
         case ObstacleEnded():
-            _must_answer(reply, case.obstacle, "the obstacle")
             return replace(case, obstacle=b"")
         case Decision(targets=decided):
-            _must_answer(reply, case.flag_digest, "the flag")
             return replace(_decided(case, decided), decision=digest)
         case Correction(targets=corrected):
-            _must_answer(reply, case.decision, "the newest decision, correction or restoration")
             _about(case, reply, [one.target for one in corrected], by)
             return replace(_with(case, {one.target: _status(one) for one in corrected}), decision=digest)
         case Withdrawal(targets=targets):
-            _must_answer(reply, case.flag_digest, "the flag")
             return _with(case, dict.fromkeys(_about(case, reply, targets, by), TargetStatus(TargetState.WITHDRAWN)))
-        case Objection(targets=targets):
-            if by is Role.PLATFORM:
-                _must_answer(reply, case.flag_digest, "the flag")
-            else:
-                _must_answer(reply, case.decision, "the newest decision, correction or restoration")
-            return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.OBJECTED)
-        case CounterNotice(targets=targets):
-            _must_answer(reply, case.decision, "the newest decision, correction or restoration")
+        case Objection(targets=targets) | CounterNotice(targets=targets):
             return _asked(case, _about(case, reply, targets, by), by, digest, CaseState.OBJECTED)
         case Review(targets=reviewed):
-            _must_answer(reply, case.open_question, "the open objection or counter-notice")
             return _reviewed(case, {one.target: one.result for one in reviewed}, now)
         case RestoreOrder(targets=targets):
-            _must_answer(reply, case.flag_digest, "the flag")
             return _to_restore(case, _about(case, reply, targets, by), now)
         case Restoration(targets=restored):
-            _must_answer(reply, case.flag_digest, "the flag")
             _about(case, reply, [one.target for one in restored], by)
-            states = {
-                RestorationResult.RESTORED: TargetState.RESTORED,
-                RestorationResult.NOT_RESTORED: TargetState.NOT_RESTORED,
-            }
-            changed = {one.target: replace(_at(case, one.target), state=states[one.result]) for one in restored}
+            changed = {one.target: replace(_at(case, one.target), state=_RESTORED[one.result]) for one in restored}
             return replace(_with(case, changed), decision=digest)
         case DeadlineMissed(due_at=due_at):
-            _must_answer(reply, case.flag_digest, "the flag")
             if case.overdue_since not in {None, due_at}:
                 raise _illegal(case, reply.kind)
             return replace(case, overdue_since=due_at)
         case Erasure():
-            _must_answer(reply, case.flag_digest, "the flag")
             return replace(case, state=CaseState.ERASED, open_question=b"", asked_by=None, obstacle=b"")
         case _:  # correspondence changes nothing
             return case
@@ -446,11 +464,6 @@ def _must_cover(field: str, named: AbstractSet[int], expected: Iterable[int], th
     wanted = set(expected)
     left = "open and not decided here" if they_are == "open" else f"{they_are} and not answered here"
     _refuse_targets(field, left_out=wanted - named, surplus=named - wanted, they_are=f"{they_are} target", left=left)
-
-
-def _must_answer(reply: Statement, digest: bytes, what: str) -> None:
-    if reply.in_reply_to != digest:
-        raise RefusedError(Reason.REPLY_TARGET_UNKNOWN, f"a {reply.kind} answers {what}, by its envelope's digest")
 
 
 def _refuse_targets(
