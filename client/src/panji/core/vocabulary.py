@@ -390,6 +390,15 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+class StopCause(StrEnum):
+    """Why the clock of a case stands still."""
+
+    OBSTACLE = "obstacle"
+    """Something beyond the platform's control (TCO art. 3(7))."""
+    QUESTION = "question"
+    """The platform waits for an answer of the authority (TCO art. 3(8), SAMAN klarifikasi and sanggah)."""
+
+
 BY_THE_OPERATOR = frozenset({Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD})
 """What the operator of an exchange says, through the exchange or in person; no side of a case may say it."""
 OPENING = frozenset({Kind.FLAG, Kind.DIRECTORY_RECORD})

@@ -25,6 +25,7 @@ from panji.core.vocabulary import (
     RestorationResult,
     ReviewResult,
     Role,
+    StopCause,
     SubCategory,
     TargetKind,
     TargetState,
@@ -306,6 +307,10 @@ MEMBERS: Mapping[type[Enum], Mapping[str, Pair]] = {
         "VERIFICATION_REQUESTED": ("Verification requested", "Verifikasi diminta"),
         "OBJECTED": ("Objected to, not reviewed", "Disanggah, belum ditinjau"),
         "RESTORING": ("To be restored", "Menunggu normalisasi"),
+    },
+    StopCause: {
+        "OBSTACLE": ("Obstacle", "Hambatan"),
+        "QUESTION": ("Waiting for the authority", "Menunggu instansi"),
     },
     VerificationResult: {
         "CONFIRMED": ("Confirmed", "Dikonfirmasi"),

@@ -53,6 +53,7 @@ from panji_server.storage.codec import (
     from_micros,
     join_hashes,
     node_key,
+    read_stops,
     split_hashes,
     statement_record,
     target_records,
@@ -92,8 +93,8 @@ CREATE TABLE cases (
     idx INTEGER PRIMARY KEY, authority TEXT NOT NULL, platform TEXT NOT NULL, test INTEGER NOT NULL,
     instrument INTEGER NOT NULL, category INTEGER NOT NULL, sub_category INTEGER NOT NULL, urgency INTEGER NOT NULL,
     state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, asked_by TEXT NOT NULL,
-    decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_paused INTEGER NOT NULL,
-    clock_stopped INTEGER, clock_resumed INTEGER, restore_since INTEGER, opened_at INTEGER NOT NULL,
+    decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_stops TEXT NOT NULL,
+    restore_since INTEGER, opened_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, overdue_since INTEGER
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
@@ -122,19 +123,19 @@ _ROW = (
 )
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
-    "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_paused, "
-    "c.clock_stopped, c.clock_resumed, c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
+    "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_stops, "
+    "c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
 )
 _CHANGING = (
-    "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_paused",
-    "clock_stopped", "clock_resumed", "restore_since", "updated_at", "overdue_since",
+    "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_stops",
+    "restore_since", "updated_at", "overdue_since",
 )  # fmt: skip
 """Columns of a case that its statements change."""
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
 _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
-"""Rows of one INSERT; the widest has 22 columns, and SQLite binds 32,766 values."""
+"""Rows of one INSERT; the widest has 20 columns, and SQLite binds 32,766 values."""
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
@@ -773,8 +774,8 @@ def _within(room: int, cases: Iterable[tuple[int, Case]]) -> list[tuple[int, Cas
 def _case(record: Any, targets: list[TargetStatus]) -> Case:
     (
         _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
-        open_question, asked_by, decision, obstacle, since, paused, stopped, resumed, restore_since, opened_at,
-        updated_at, overdue_since,
+        open_question, asked_by, decision, obstacle, since, stops, restore_since, opened_at, updated_at,
+         overdue_since,
     ) = record  # fmt: skip
     return Case(
         id=str(uuid.UUID(bytes=identifier)),
@@ -795,9 +796,7 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
         asked_by=Role(asked_by) if asked_by else None,
         decision=decision,
         obstacle=obstacle,
-        clock=Clock(
-            from_micros(since), timedelta(microseconds=paused), _instant_or_none(stopped), _instant_or_none(resumed)
-        ),
+        clock=Clock(from_micros(since), read_stops(stops)),
         restore_since=_instant_or_none(restore_since),
         overdue_since=_instant_or_none(overdue_since),
     )
