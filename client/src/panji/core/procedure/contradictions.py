@@ -36,7 +36,7 @@ _NEEDED_ACTION = {
 
 
 def find(procedure: Procedure, malformed: Iterable[Violation] = ()) -> Iterator[Violation]:
-    """Returns the contradictions in a procedure, but for the parts that were misread: those that ``malformed`` names."""
+    """Returns the contradictions in a procedure, but for the parts that were misread: ``malformed`` says which."""
     misread = {_part(one.field) for one in malformed}
     for one in _all(procedure):
         part = _part(one.field)

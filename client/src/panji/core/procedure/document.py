@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from panji.core.procedure.deadlines import say
-from panji.core.procedure.terms import VAGUE
+from panji.core.procedure.terms import VAGUE, Approvals
 from panji.errors import Reason, RefusedError, Violation
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 LIMITS = ("targets", "flags_per_day", "non_disclosure", "first_order_notice", "restrictions")
 """Fields of :class:`Limits` that are values."""
-VALUED = ("warn_at", "shortest", "clarification", "force_majeure", "expires_within", "allowed_actions", "requires")
+VALUED = (
+    *("warn_at", "shortest", "clarification", "force_majeure", "expires_within", "counted_apart", "allowed_actions"),
+    *("broad_targets", "requires", "trusted_first", "warning_interval"),
+)
 """Fields of a rule, beside the answers and approvals, whose values should have a source."""
 
 
@@ -158,6 +161,6 @@ class Procedure:
 def _values(terms: Terms) -> Iterator[str]:
     """The fields of a rule that have a value for which somebody may ask why."""
     yield from (answer.value for answer in terms.answers)
-    yield from (name for name in (*VALUED, "warning_interval") if getattr(terms, name))
-    if terms.approvals.signatures > 1 or terms.approvals.deciding_body:
+    yield from (name for name in VALUED if getattr(terms, name))
+    if terms.approvals != Approvals():
         yield "approvals"
