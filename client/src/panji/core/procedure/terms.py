@@ -124,10 +124,11 @@ class Conditions:
         """Returns how many of the three conditions the flag meets, and what of it is not covered: empty if nothing."""
         if flag.instrument not in self.every_instrument:
             return 0, f"instrument {flag.instrument.name}"
+        if not flag.sub_category and SUB_CATEGORIES[flag.category]:
+            return 1, f"sub_category of {flag.category.name}"
         subject = flag.sub_category or flag.category
         if subject not in self.subjects:
-            of = "sub_category" if flag.sub_category or SUB_CATEGORIES[flag.category] else "category"
-            return 1, f"{of} {subject.name}" if subject.name != "UNSPECIFIED" else of
+            return 1, f"{'sub_category' if flag.sub_category else 'category'} {subject.name}"
         if flag.urgency not in self.every_urgency:
             return 2, f"urgency {flag.urgency.name}"
         return 3, ""
