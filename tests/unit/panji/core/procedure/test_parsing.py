@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from support.procedures import HEAD, OTHER, VAGUE, a_procedure, rule, wrong_in
@@ -27,9 +29,11 @@ from panji.core.procedure import (
     Within,
     parse_procedure,
 )
+from panji.core.procedure.parsing import _TERMS
 from panji.core.vocabulary import Category, Instrument, RequestedAction, SubCategory, Urgency
 from panji.errors import InputError
 
+PAGE = Path(__file__).parents[5] / "docs" / "procedure.md"
 LAW = 'source = "PM5/2020"\nconfidence = "law"\n'
 FROM_LAW = Source("PM5/2020", Confidence.LAW)
 HOURS = timedelta(hours=1)
@@ -146,7 +150,8 @@ def test_a_procedure_says_all_that_its_document_says() -> None:
     assert (terms.force_majeure, terms.approvals) == (ClockMode.PAUSE, Approvals(2, deciding_body=True))
     assert (terms.expires_within, terms.counted_apart, terms.broad_targets) == (timedelta(days=30), True, True)
     assert terms.allowed_actions == {RequestedAction.REMOVE, RequestedAction.LABEL}
-    assert (terms.requires, terms.trusted_first, terms.warning_interval) == ({"redress"}, True, 4 * HOURS)
+    assert terms.requires == {"redress"}
+    assert (terms.trusted_first, terms.warning_interval) == (True, 4 * HOURS)
     assert plain.terms.approvals == Approvals()
     assert plain.terms.clarification == Clarification(ClockMode.PAUSE)
     assert (plain.terms.force_majeure, plain.terms.allowed_actions) == (None, frozenset())
@@ -200,6 +205,14 @@ def test_a_small_procedure_has_one_rule_and_no_ladder() -> None:
     small = a_procedure(rule("one"))
     assert (small.escalations, small.warnings, small.emergency, small.texts) == ((), (), None, ())
     assert small.limits == Limits()
+
+
+def test_the_example_of_the_documentation_holds_and_its_table_has_every_field() -> None:
+    page = PAGE.read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert [one.id for one in parse_procedure(example).rules] == ["public-order", "other"]
+    first_cells = "".join(re.findall(r"^\|([^|]+)\|", page, re.MULTILINE))
+    assert set(re.findall(r"`([a-z_]+)`", first_cells)) == _TERMS
 
 
 # What a document may not say: its form
