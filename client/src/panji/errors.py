@@ -73,6 +73,7 @@ class Reason(StrEnum):
     RECIPIENT_UNREACHABLE = "RECIPIENT_UNREACHABLE"
     ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
     NOT_ACCREDITED = "NOT_ACCREDITED"
+    NOT_IN_PROCEDURE = "NOT_IN_PROCEDURE"
     # 6 Does it fit the case?
     STATEMENT_ID_REUSED = "STATEMENT_ID_REUSED"
     CASE_NOT_FOUND = "CASE_NOT_FOUND"
@@ -178,6 +179,11 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     ),
     Reason.NOT_ACCREDITED: ReasonInfo(
         Code.PERMISSION_DENIED, False, "No accreditation covers the flag; the metadata name what is not covered."
+    ),
+    Reason.NOT_IN_PROCEDURE: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "No rule of the procedure in force covers the flag; the metadata name what is not covered.",
     ),
     Reason.STATEMENT_ID_REUSED: ReasonInfo(
         Code.ALREADY_EXISTS, False, "A statement of this id, with other bytes, is already in the log."

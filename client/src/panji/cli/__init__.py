@@ -24,6 +24,7 @@ from panji.cli.importing import add_to as add_importing
 from panji.cli.log import add_to as add_log
 from panji.cli.receipts import add_to as add_receipts
 from panji.cli.setup import add_to as add_setup
+from panji.cli.sop import add_to as add_sop
 
 __all__ = ["app", "main"]
 
@@ -66,6 +67,7 @@ for add_to in (
     add_log,
     add_forks,
     add_erasing,
+    add_sop,
 ):
     add_to(app)
 
