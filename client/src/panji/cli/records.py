@@ -21,6 +21,7 @@ from panji.core.statements import (
     Objection,
     Obstacle,
     ObstacleEnded,
+    ProcedureRecord,
     Restoration,
     RestoreOrder,
     Review,
@@ -131,6 +132,8 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, PLR0912, C901 - a 
             return f"{missed.deadline.name} was due {plain(missed.due_at)}, the flag was {fetched}"
         case Erasure() as erasure:
             return f"{len(erasure.statements)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
+        case ProcedureRecord(document=document):
+            return f"procedure of {len(document)} characters"
         case DirectoryRecord(document=document):
             return f"directory of {len(document)} characters"
 

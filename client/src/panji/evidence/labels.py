@@ -61,6 +61,7 @@ MEMBERS: Mapping[type[Enum], Mapping[str, Pair]] = {
         "CORRESPONDENCE": ("Correspondence", "Korespondensi"),
         "DEADLINE_MISSED": ("Deadline missed", "Tenggat terlewati"),
         "ERASURE": ("Erasure of content", "Penghapusan isi"),
+        "PROCEDURE_RECORD": ("Record of the procedure", "Pencatatan prosedur"),
         "DIRECTORY_RECORD": ("Record of the directory", "Pencatatan direktori"),
     },
     Role: {
