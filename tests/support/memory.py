@@ -13,6 +13,7 @@ from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind, Role
 from panji_server.storage import codec
 from panji_server.storage.base import (
     UNBOUNDED,
+    UNTIL_FETCHED,
     Append,
     CaseFilter,
     Commit,
@@ -47,6 +48,7 @@ class _State:
     fetched: tuple[Fetched, ...] = ()
     seen: Mapping[str, datetime] = field(default_factory=dict)
     terms: tuple[Terms, ...] = ()
+    timers: Mapping[int, datetime | None] = field(default_factory=dict)
 
     def after(self, commit: Commit) -> _State:
         return _State(
@@ -58,6 +60,7 @@ class _State:
             self.fetched,
             self.seen,
             self.terms,
+            {**self.timers, **commit.timers},
         )
 
 
@@ -127,15 +130,19 @@ class MemoryStorage(Storage):
     def terms(self) -> list[Terms]:
         return list(self._state.terms)
 
-    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
-        return [
-            (index, case)
-            for index, case in sorted(self._state.cases.items(), key=lambda found: (found[1].opened_at, found[0]))
-            if index > after
-            and case.state is CaseState.SUBMITTED
-            and case.overdue_since is None
-            and opened_from <= case.opened_at <= opened_until
-        ][:limit]
+    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
+        self._check()
+        found = sorted((at, index) for index, at in self._state.timers.items() if at is not None and at <= now)
+        return [(index, self._state.cases[index]) for _, index in found[:limit]]
+
+    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+        self._check()
+        self._state = replace(self._state, timers={**self._state.timers, **timers})
+
+    def set_missing_timers(self, now: datetime) -> None:
+        over = {CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED}
+        without = {index for index, case in self._state.cases.items() if case.state not in over}
+        self.set_timers(dict.fromkeys(without - self._state.timers.keys(), now))
 
     def erasure(self, case_index: int) -> Row | None:
         return next((row for row in self._state.rows if row.case_index == case_index and row.kind == "erasure"), None)
@@ -147,6 +154,15 @@ class MemoryStorage(Storage):
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         self._check()
         further = [one for one in fetched if self.fetched(one.recipient, one.through) is None]
+        now = {
+            row.index: one.at
+            for one in further
+            for row in self._state.rows
+            if row.recipient == one.recipient
+            and row.sequence <= one.through
+            and self._state.timers.get(row.index) == UNTIL_FETCHED
+        }
+        self.set_timers(now)
         latest = {one: max(at, self._state.seen.get(one, at)) for one, at in seen.items()}
         self._state = replace(
             self._state, fetched=(*self._state.fetched, *further), seen={**self._state.seen, **latest}

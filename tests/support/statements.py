@@ -18,11 +18,13 @@ from panji.core.statements import (
     Correspondence,
     CounterNotice,
     DeadlineMissed,
+    DeadlineNear,
     DecidingBody,
     Decision,
     DirectoryRecord,
     ErasedStatement,
     Erasure,
+    Escalation,
     Evidence,
     Flag,
     IssuingAuthority,
@@ -51,6 +53,7 @@ from panji.core.vocabulary import (
     AuthorityKind,
     AutomatedDecision,
     Category,
+    Contact,
     Deadline,
     Ground,
     HashAlgorithm,
@@ -240,6 +243,19 @@ def a_deadline_missed(**changes: Any) -> DeadlineMissed:
     return DeadlineMissed(**{"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), **changes})
 
 
+def a_deadline_near(**changes: Any) -> DeadlineNear:
+    """Half of the day has passed without an acknowledgement."""
+    fields = {"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), "percent": 50}
+    return DeadlineNear(**{**fields, **changes})
+
+
+def an_escalation(**changes: Any) -> Escalation:
+    """The missing acknowledgement goes to the deputy and the representative."""
+    to = (Contact.DEPUTY, Contact.REPRESENTATIVE)
+    fields = {"deadline": Deadline.ACKNOWLEDGED, "due_at": NOON + timedelta(days=1), "step": 1, "to": to}
+    return Escalation(**{**fields, **changes})
+
+
 def an_erased_statement(**changes: Any) -> ErasedStatement:
     """The first that the log has after its directory, and the first to the platform."""
     return ErasedStatement(**{"digest": DIGEST, "index": 1, "recipient": PLATFORM, "sequence": 1, **changes})
@@ -272,7 +288,9 @@ def a_body(kind: Kind) -> Body:
         Kind.REVIEW: a_review(),
         Kind.RESTORE_ORDER: a_restore_order(),
         Kind.RESTORATION: a_restoration(),
+        Kind.DEADLINE_NEAR: a_deadline_near(),
         Kind.DEADLINE_MISSED: a_deadline_missed(),
+        Kind.ESCALATION: an_escalation(),
         Kind.ERASURE: an_erasure(),
         Kind.DIRECTORY_RECORD: DirectoryRecord(document="[[organisation]]\n"),
         Kind.PROCEDURE_RECORD: ProcedureRecord(document='id = "a-procedure"\n'),
@@ -282,7 +300,7 @@ def a_body(kind: Kind) -> Body:
 
 _SIDES: dict[type[Body], tuple[str, str]] = {
     **dict.fromkeys((Flag, Withdrawal, ClarificationAnswer, Verification, RestoreOrder, Review), (MINISTRY, PLATFORM)),
-    **dict.fromkeys((DeadlineMissed, Erasure), (OPERATOR, PLATFORM)),
+    **dict.fromkeys((DeadlineNear, DeadlineMissed, Escalation, Erasure), (OPERATOR, PLATFORM)),
     DirectoryRecord: (OPERATOR, OPERATOR),
     ProcedureRecord: (OPERATOR, OPERATOR),
 }
@@ -436,6 +454,8 @@ def a_full_body(kind: Kind) -> Body:
             TargetRestoration(target=2, result=RestorationResult.NOT_RESTORED, explanation="The account is gone."),
             note="The cache needs an hour.",
         ),
+        Kind.DEADLINE_NEAR: a_deadline_near(),
+        Kind.ESCALATION: an_escalation(unseen_since=NOON - timedelta(hours=1)),
         Kind.DEADLINE_MISSED: a_deadline_missed(
             delivered_at=NOON + timedelta(minutes=1),
             delivered_to="spiffe://exchange.example/telegram/gateway",

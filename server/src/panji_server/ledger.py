@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from panji.core.merkle import Position
     from panji.core.note import NoteSigner, NoteVerifier
     from panji.core.receipt import Receipt
-    from panji_server.sequencing import Admitted
+    from panji_server.sequencing import Admitted, NextLook
     from panji_server.storage.base import Append, Storage
 
 MAX_GROUP = 200
@@ -79,6 +79,7 @@ class Ledger:
         signer: The log's key.
         max_queue: Statements that may wait for a commit; more are refused as OVERLOADED.
         room: How much a side may say in a case.
+        next_look: When the exchange has to look at a case again.
         on_commit: Called in the event loop with what was accepted, by index, before it is answered.
         on_failure: Called in the event loop when the storage failed: the process must end.
     """
@@ -90,6 +91,7 @@ class Ledger:
         *,
         max_queue: int,
         room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
+        next_look: NextLook | None = None,
         on_commit: Callable[[Mapping[int, Accepted]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
@@ -97,6 +99,7 @@ class Ledger:
         self._signer = signer
         self._max_queue = max_queue
         self._room = room
+        self._next_look = next_look
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._queue: list[_Submission] = []  # a heap
@@ -325,7 +328,8 @@ class Ledger:
             {item.statement.recipient for item in items},
             {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
-        result = sequence(items, transaction.head(), known, self._signer, _salts(len(items)), room=self._room)
+        head, salts = transaction.head(), _salts(len(items))
+        result = sequence(items, head, known, self._signer, salts, room=self._room, next_look=self._next_look)
         if result.commit is not None:
             transaction.store(result.commit)
         return result.outcomes

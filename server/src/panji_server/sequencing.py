@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from panji.core import case as cases
 from panji.core import envelope as dsse
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from panji_server.storage.base import Known
 
 
+NextLook: TypeAlias = "Callable[[int, Case], datetime | None]"
 _RETRY = timedelta(seconds=1)
 
 
@@ -118,6 +119,7 @@ def sequence(
     salt: Callable[[], bytes],
     *,
     room: CaseRoom = CaseRoom(),
+    next_look: NextLook | None = None,
 ) -> Sequenced:
     """Orders a group of statements after the head of the log.
 
@@ -128,6 +130,8 @@ def sequence(
         signer: The log's key.
         salt: Gives 16 fresh random bytes.
         room: How much a side may say in a case.
+        next_look: When the exchange has to look at a case again, by the index of its flag and the case; None: not any
+            more.
     """
     group = _Group(head, known, room)
     drafts: list[Row | Repeated | RefusedError] = []
@@ -167,6 +171,7 @@ def sequence(
         nodes=extension.nodes,
         head=Head(extension.frontier, group.rows[-1].received_at),
         checkpoint=signed,
+        timers={index: next_look(index, case) for index, case in group.changed.items()} if next_look else {},
         erased=group.erased,
     )
     return Sequenced(outcomes, written)

@@ -14,9 +14,11 @@ from panji.core.statements import (
     Correspondence,
     CounterNotice,
     DeadlineMissed,
+    DeadlineNear,
     Decision,
     DirectoryRecord,
     Erasure,
+    Escalation,
     Flag,
     Objection,
     Obstacle,
@@ -130,6 +132,11 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, PLR0912, C901 - a 
         case DeadlineMissed() as missed:
             fetched = f"fetched {plain(missed.delivered_at)}" if missed.delivered_at else "never fetched"
             return f"{missed.deadline.name} was due {plain(missed.due_at)}, the flag was {fetched}"
+        case DeadlineNear() as near:
+            return f"{near.percent}% of the time has passed: {near.deadline.name} is due {plain(near.due_at)}"
+        case Escalation() as escalation:
+            reached = ", ".join(one.name for one in escalation.to)
+            return f"step {escalation.step}, to {reached}: {escalation.deadline.name}, due {plain(escalation.due_at)}"
         case Erasure() as erasure:
             return f"{len(erasure.statements)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
         case ProcedureRecord(document=document):

@@ -21,8 +21,10 @@ from panji.core.statements import (
     Correction,
     CounterNotice,
     DeadlineMissed,
+    DeadlineNear,
     Decision,
     Erasure,
+    Escalation,
     Flag,
     Objection,
     Obstacle,
@@ -41,6 +43,7 @@ from panji.core.vocabulary import (
     AcknowledgementLevel,
     CaseState,
     Category,
+    Deadline,
     Instrument,
     Kind,
     Outcome,
@@ -136,6 +139,22 @@ class Clock:
         return replace(self, stops=(*ended, *begun))
 
 
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """One thing that the exchange has said of a deadline."""
+
+    kind: Kind
+    deadline: Deadline
+    number: int
+    """The part of the time in per cent, or the step of the ladder; 0 where it was missed."""
+    due_at: datetime
+
+    @property
+    def occasion(self) -> tuple[Kind, Deadline, int]:
+        """What it was about. It is said once."""
+        return self.kind, self.deadline, self.number
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A flag and what its replies have made of it."""
@@ -173,6 +192,8 @@ class Case:
     """Since when anything is to be restored."""
     overdue_since: datetime | None = None
     """When the acknowledgement was due that had not come, as the exchange stated."""
+    stated: tuple[Stated, ...] = ()
+    """What the exchange has said of deadlines, in order; of a clock that began anew, from then on only."""
 
     @property
     def open_targets(self) -> tuple[int, ...]:
@@ -187,6 +208,20 @@ class Case:
     def pending_targets(self) -> tuple[int, ...]:
         """Positions, from 1, of the targets that the open question or objection is about, in order."""
         return tuple(position for position, one in enumerate(self.targets, 1) if one.pending)
+
+    def owes(self, deadline: Deadline) -> bool:
+        """Whether the platform has yet to give the answer that a deadline is for."""
+        match deadline:
+            case _ if self.state is CaseState.ERASED:
+                return False
+            case Deadline.ACKNOWLEDGED:
+                return self.state is CaseState.SUBMITTED
+            case Deadline.UNDER_REVIEW:
+                return self.level < AcknowledgementLevel.UNDER_REVIEW and bool(self.open_targets)
+            case Deadline.DECIDED:
+                return bool(self.open_targets)
+            case _:
+                return self.restore_since is not None
 
     def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
         """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
@@ -393,10 +428,13 @@ def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetim
             _about(case, reply, [one.target for one in restored], by)
             changed = {one.target: replace(_at(case, one.target), state=_RESTORED[one.result]) for one in restored}
             return replace(_with(case, changed), decision=digest)
-        case DeadlineMissed(due_at=due_at):
-            if case.overdue_since not in {None, due_at}:
-                raise _illegal(case, reply.kind)
-            return replace(case, overdue_since=due_at)
+        case DeadlineNear(deadline=deadline, due_at=due_at, percent=number):
+            return _said(case, Stated(reply.kind, deadline, number, due_at))
+        case Escalation(deadline=deadline, due_at=due_at, step=number):
+            return _said(case, Stated(reply.kind, deadline, number, due_at))
+        case DeadlineMissed(deadline=deadline, due_at=due_at):
+            late = _said(case, Stated(reply.kind, deadline, 0, due_at))
+            return replace(late, overdue_since=due_at) if deadline is Deadline.ACKNOWLEDGED else late
         case Erasure():
             return replace(case, state=CaseState.ERASED, open_question=b"", asked_by=None, obstacle=b"")
         case _:  # correspondence changes nothing
@@ -408,6 +446,14 @@ def _asked(case: Case, positions: AbstractSet[int], by: Role, digest: bytes, sta
     level = max(case.level, AcknowledgementLevel.RECEIVED) if by is Role.PLATFORM else case.level
     targets = tuple(replace(one, pending=at in positions) for at, one in enumerate(case.targets, 1))
     return replace(case, state=state, level=level, open_question=digest, asked_by=by, targets=targets)
+
+
+def _said(case: Case, stated: Stated) -> Case:
+    """What the exchange says of a deadline while the answer is owed: once, in the same words to each side."""
+    before = next((one for one in case.stated if one.occasion == stated.occasion), None)
+    if not case.owes(stated.deadline) or before not in {None, stated}:
+        raise _illegal(case, stated.kind)
+    return case if before else replace(case, stated=(*case.stated, stated))
 
 
 def _verified(case: Case, results: Mapping[int, VerificationResult]) -> Case:
@@ -449,12 +495,16 @@ def _reviewed(case: Case, results: Mapping[int, ReviewResult], now: datetime) ->
         return case
     # The platform has found its own decision wrong: it is looking at these again, and has all of its time for that.
     case = _with(case, dict.fromkeys(fallen, TargetStatus()))
-    return replace(case, level=AcknowledgementLevel.UNDER_REVIEW, clock=Clock(now))
+    stated = tuple(one for one in case.stated if one.deadline is not Deadline.DECIDED)
+    return replace(case, level=AcknowledgementLevel.UNDER_REVIEW, clock=Clock(now), stated=stated)
 
 
 def _to_restore(case: Case, positions: Iterable[int], now: datetime) -> Case:
     due = {at: replace(_at(case, at), state=TargetState.RESTORE_DUE, pending=False) for at in positions}
-    return replace(_with(case, due), restore_since=case.restore_since or now) if due else case
+    if not due or case.restore_since is not None:
+        return _with(case, due)
+    stated = tuple(one for one in case.stated if one.deadline is not Deadline.RESTORED)
+    return replace(_with(case, due), restore_since=now, stated=stated)
 
 
 def _at(case: Case, position: int) -> TargetStatus:

@@ -102,7 +102,9 @@ MOVES: Mapping[Kind, Move] = {
         {Role.PLATFORM: _DUE},
     ),
     Kind.CORRESPONDENCE: Move(_AUTHORITY | _PLATFORM, _ANY - {CaseState.ERASED}, "the same"),
-    Kind.DEADLINE_MISSED: Move(_OPERATOR, frozenset({CaseState.SUBMITTED}), "the same, and late"),
+    Kind.DEADLINE_NEAR: Move(_OPERATOR, _LIVE, "the same; while the answer is owed"),
+    Kind.DEADLINE_MISSED: Move(_OPERATOR, _LIVE, "the same, and late; while the answer is owed"),
+    Kind.ESCALATION: Move(_OPERATOR, _LIVE, "the same; while the answer is owed"),
     Kind.ERASURE: Move(_OPERATOR, _ANY, "ERASED"),
 }
 """What may be said after a flag, which an authority opens a case with: SUBMITTED, all its targets OPEN."""

@@ -22,6 +22,7 @@ from panji.core.vocabulary import (
     AuthorityKind,
     AutomatedDecision,
     Category,
+    Contact,
     Deadline,
     Ground,
     HashAlgorithm,
@@ -69,11 +70,15 @@ MAX_PROCEDURE = 1024 * 1024
 MAX_DIRECTORY = 8 * 1024 * 1024
 """Longest directory that can be recorded, in characters."""
 
+MAX_STEPS = 100
+"""Most steps of an escalation."""
+
 ENOUGH = 1000
 """Violations after which no further item of a list is looked at: nobody mends more at once, and each costs work."""
 
 _REFERENCE = form.line(200)
 _REMARK = form.text(5_000)
+_CONTACT = form.member(Contact)
 _ACTION = form.member(RequestedAction)
 _MAX_ACTIONS = len(RequestedAction) - 1
 _POSITION = form.number(1, MAX_TARGETS)
@@ -228,6 +233,17 @@ _DEADLINE_MISSED = (
     Field("delivered_at", form.instant),
     Field("delivered_to", form.line(2048)),
     Field("last_seen_at", form.instant),
+)
+_DEADLINE_NEAR = (
+    Field("deadline", form.member(Deadline), required=True),
+    Field("due_at", form.instant, required=True),
+    Field("percent", form.number(1, 99), required=True),
+)
+_ESCALATION = (
+    Field("deadline", form.member(Deadline), required=True),
+    Field("due_at", form.instant, required=True),
+    Field("step", form.number(1, MAX_STEPS), required=True),
+    Field("unseen_since", form.instant),
 )
 _ERASURE = (
     Field("reasons", _REMARK, required=True),
@@ -524,6 +540,19 @@ def _deadline_missed(found: list[Violation], at: str, it: s.DeadlineMissed) -> N
         found.append(Violation(f"{at}delivered_to", "stands with delivered_at, and only with it"))
 
 
+def _deadline_near(found: list[Violation], at: str, it: s.DeadlineNear) -> None:
+    check_fields(found, at, it, _DEADLINE_NEAR)
+
+
+def _escalation(found: list[Violation], at: str, it: s.Escalation) -> None:
+    check_fields(found, at, it, _ESCALATION)
+    if not it.to:
+        found.append(Violation(f"{at}to", "is required"))
+    _items(found, f"{at}to", it.to, len(Contact) - 1, _CONTACT)
+    if len(set(it.to)) != len(it.to):
+        found.append(Violation(f"{at}to", "names one contact twice"))
+
+
 def _erasure(found: list[Violation], at: str, it: s.Erasure) -> None:
     check_fields(found, f"{at}legal_basis.", it.legal_basis, _LEGAL_BASIS)
     check_fields(found, at, it, _ERASURE)
@@ -562,7 +591,9 @@ _CHECKS: dict[Kind, Callable[..., None]] = {
     Kind.REVIEW: _review,
     Kind.RESTORE_ORDER: _restore_order,
     Kind.RESTORATION: _restoration,
+    Kind.DEADLINE_NEAR: _deadline_near,
     Kind.DEADLINE_MISSED: _deadline_missed,
+    Kind.ESCALATION: _escalation,
     Kind.ERASURE: _erasure,
     Kind.DIRECTORY_RECORD: _directory_record,
     Kind.PROCEDURE_RECORD: _procedure_record,

@@ -16,6 +16,7 @@ from panji.core.vocabulary import (
     AuthorityKind,
     AutomatedDecision,
     Category,
+    Contact,
     Deadline,
     Ground,
     HashAlgorithm,
@@ -349,6 +350,26 @@ class DeadlineMissed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineNear:
+    """The exchange's statement that a part of the time for an answer has passed."""
+
+    deadline: Deadline
+    due_at: datetime
+    percent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """The exchange's statement that silence goes to the next people on the procedure's ladder."""
+
+    deadline: Deadline
+    due_at: datetime
+    step: int
+    to: tuple[Contact, ...]
+    unseen_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErasedStatement:
     """A statement that is erased, and its place, which only the signatures on this bind to it from then on."""
 
@@ -400,7 +421,9 @@ Body: TypeAlias = (
     | Review
     | RestoreOrder
     | Restoration
+    | DeadlineNear
     | DeadlineMissed
+    | Escalation
     | Erasure
     | DirectoryRecord
     | ProcedureRecord
@@ -424,7 +447,9 @@ KIND_OF: dict[type, Kind] = {
     Review: Kind.REVIEW,
     RestoreOrder: Kind.RESTORE_ORDER,
     Restoration: Kind.RESTORATION,
+    DeadlineNear: Kind.DEADLINE_NEAR,
     DeadlineMissed: Kind.DEADLINE_MISSED,
+    Escalation: Kind.ESCALATION,
     Erasure: Kind.ERASURE,
     DirectoryRecord: Kind.DIRECTORY_RECORD,
     ProcedureRecord: Kind.PROCEDURE_RECORD,

@@ -355,6 +355,20 @@ class Deadline(IntEnum):
 
     UNSPECIFIED = 0
     ACKNOWLEDGED = 1
+    UNDER_REVIEW = 2
+    DECIDED = 3
+    RESTORED = 4
+
+
+class Contact(IntEnum):
+    """Whom a step of the procedure's escalation reaches."""
+
+    UNSPECIFIED = 0
+    DESK = 1
+    DEPUTY = 2
+    REPRESENTATIVE = 3
+    OUT_OF_HOURS = 4
+    AUTHORITY_HEAD = 5
 
 
 class Kind(StrEnum):
@@ -377,7 +391,9 @@ class Kind(StrEnum):
     REVIEW = "review"
     RESTORE_ORDER = "restore_order"
     RESTORATION = "restoration"
+    DEADLINE_NEAR = "deadline_near"
     DEADLINE_MISSED = "deadline_missed"
+    ESCALATION = "escalation"
     ERASURE = "erasure"
     DIRECTORY_RECORD = "directory_record"
     PROCEDURE_RECORD = "procedure_record"
@@ -402,7 +418,9 @@ class StopCause(StrEnum):
 
 RECORDS = frozenset({Kind.DIRECTORY_RECORD, Kind.PROCEDURE_RECORD})
 """What the exchange puts on record about itself, to its own operator; no case has them."""
-BY_THE_OPERATOR = frozenset({Kind.DEADLINE_MISSED, Kind.ERASURE, *RECORDS})
+TIMED = frozenset({Kind.DEADLINE_NEAR, Kind.DEADLINE_MISSED, Kind.ESCALATION})
+"""What the exchange says when time passes."""
+BY_THE_OPERATOR = frozenset({Kind.ERASURE, *TIMED, *RECORDS})
 """What the operator of an exchange says, through the exchange or in person; no side of a case may say it."""
 OPENING = frozenset({Kind.FLAG, *RECORDS})
 """Statements that answer nothing."""

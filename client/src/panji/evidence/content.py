@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
 from panji.core import form
-from panji.core.case import Case, Clock, Stop, TargetStatus
+from panji.core.case import Case, Clock, Stated, Stop, TargetStatus
 from panji.core.checkpoint import Checkpoint
 from panji.core.cosignature import time_of
 from panji.core.keys import PublicKey
@@ -31,7 +31,9 @@ from panji.core.vocabulary import (
     AcknowledgementLevel,
     CaseState,
     Category,
+    Deadline,
     Instrument,
+    Kind,
     Outcome,
     RefusalReason,
     Role,
@@ -212,8 +214,9 @@ class Content:
 
     @property
     def silence(self) -> tuple[Item, DeadlineMissed] | None:
-        """The exchange's first statement that the deadline passed, where there is one."""
-        return next(((one, body) for one, body in self.bodies if isinstance(body, DeadlineMissed)), None)
+        """The exchange's first statement that nobody had answered in time, where there is one."""
+        missed = ((one, body) for one, body in self.bodies if isinstance(body, DeadlineMissed))
+        return next(((one, body) for one, body in missed if body.deadline is Deadline.ACKNOWLEDGED), None)
 
 
 def write(content: Content, computed: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -393,6 +396,7 @@ def _case(case: Case) -> dict[str, Any]:
         },
         "restore_since": _time(case.restore_since) if case.restore_since else None,
         "overdue_since": _time(case.overdue_since) if case.overdue_since else None,
+        "stated": [[one.kind, one.deadline.name, one.number, _time(one.due_at)] for one in case.stated],
     }
 
 
@@ -426,6 +430,10 @@ def _read_case(told: dict[str, Any]) -> Case:
         ),
         restore_since=_read_time_or_none(told["restore_since"]),
         overdue_since=_read_time_or_none(told["overdue_since"]),
+        stated=tuple(
+            Stated(Kind(kind), _member(Deadline, deadline), int(number), _read_time(due_at))
+            for kind, deadline, number, due_at in told["stated"]
+        ),
     )
 
 

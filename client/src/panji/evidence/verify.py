@@ -31,7 +31,7 @@ from panji.core.moves import MOVES
 from panji.core.statements import DeadlineMissed, ErasedStatement, Erasure
 from panji.core.tlog_policy import open_witnessed
 from panji.core.tlog_proof import to_receipt
-from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind, Role
+from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Deadline, Kind, Role
 from panji.errors import EvidenceError, InputError
 from panji.evidence.assembly import TEXTS, assemble
 from panji.evidence.bundle import unpack
@@ -265,7 +265,8 @@ def _require_plausible(content: Content, whole: Iterable[Verified]) -> None:
         raise EvidenceError("the manifest tells a case as erased that is not, or as not erased that is")
     times = [item.opening.entry.received_at for item in items]
     bodies = [one.statement.body for one in whole]
-    overdue = {body.due_at for body in bodies if isinstance(body, DeadlineMissed)}
+    silent = [body for body in bodies if isinstance(body, DeadlineMissed) and body.deadline is Deadline.ACKNOWLEDGED]
+    overdue = {body.due_at for body in silent}
     told = (case.flag_digest, case.opened_at, case.updated_at, {case.overdue_since} - {None})
     if told != (items[0].opening.digest, times[0], times[-1], overdue):
         raise EvidenceError("the manifest tells another flag, or other times, than the statements have")

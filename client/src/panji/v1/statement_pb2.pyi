@@ -64,6 +64,8 @@ class Statement(message.Message):
     RESTORE_ORDER_FIELD_NUMBER: builtins.int
     RESTORATION_FIELD_NUMBER: builtins.int
     PROCEDURE_RECORD_FIELD_NUMBER: builtins.int
+    DEADLINE_NEAR_FIELD_NUMBER: builtins.int
+    ESCALATION_FIELD_NUMBER: builtins.int
     id: builtins.str
     """A UUIDv7 (RFC 9562) in its canonical lower-case text, chosen by the sender once. The same id with the same envelope
     returns the same receipt for ever; with another envelope it is refused (STATEMENT_ID_REUSED).
@@ -182,6 +184,14 @@ class Statement(message.Message):
     def procedure_record(self) -> ProcedureRecord:
         """Which procedure holds from here on. By the exchange, to its operator; readable by everyone."""
 
+    @builtins.property
+    def deadline_near(self) -> DeadlineNear:
+        """A part of the time for an answer has passed. By the exchange, to each side."""
+
+    @builtins.property
+    def escalation(self) -> Escalation:
+        """Silence goes to the next people on the procedure's ladder. By the exchange, to each side."""
+
     def __init__(
         self,
         *,
@@ -215,12 +225,14 @@ class Statement(message.Message):
         restore_order: RestoreOrder | None = ...,
         restoration: Restoration | None = ...,
         procedure_record: ProcedureRecord | None = ...,
+        deadline_near: DeadlineNear | None = ...,
+        escalation: Escalation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "deadline_near", b"deadline_near", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "escalation", b"escalation", "flag", b"flag", "issued_at", b"issued_at", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "recipient", b"recipient", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "sender", b"sender", "test", b"test", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "deadline_near", b"deadline_near", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "escalation", b"escalation", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "recipient", b"recipient", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "sender", b"sender", "test", b"test", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record", "verification_request", "verification", "obstacle", "obstacle_ended", "correction", "objection", "counter_notice", "review", "restore_order", "restoration", "procedure_record"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record", "verification_request", "verification", "obstacle", "obstacle_ended", "correction", "objection", "counter_notice", "review", "restore_order", "restoration", "procedure_record", "deadline_near", "escalation"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -1333,6 +1345,80 @@ class DeadlineMissed(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["delivered_at", b"delivered_at", "due_at", b"due_at", "last_seen_at", b"last_seen_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["deadline", b"deadline", "delivered_at", b"delivered_at", "delivered_to", b"delivered_to", "due_at", b"due_at", "last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeadlineNear(message.Message):
+    """The exchange's statement that a part of the time for an answer has passed. `in_reply_to` is the flag."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEADLINE_FIELD_NUMBER: builtins.int
+    DUE_AT_FIELD_NUMBER: builtins.int
+    PERCENT_FIELD_NUMBER: builtins.int
+    deadline: vocabulary_pb2.Deadline.ValueType
+    """Which answer is due. Required."""
+    percent: builtins.int
+    """How much of the time has passed, in per cent: 1 to 99. Required."""
+    @builtins.property
+    def due_at(self) -> timestamp_pb2.Timestamp:
+        """When it will be late, as the clock stands. Required."""
+
+    def __init__(
+        self,
+        *,
+        deadline: vocabulary_pb2.Deadline.ValueType = ...,
+        due_at: timestamp_pb2.Timestamp | None = ...,
+        percent: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["due_at", b"due_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline", b"deadline", "due_at", b"due_at", "percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Escalation(message.Message):
+    """The exchange's statement that an answer is missing, or that nobody is there to give it, and whom that goes to by the
+    procedure. It blocks nothing. `in_reply_to` is the flag.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEADLINE_FIELD_NUMBER: builtins.int
+    DUE_AT_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    TO_FIELD_NUMBER: builtins.int
+    UNSEEN_SINCE_FIELD_NUMBER: builtins.int
+    deadline: vocabulary_pb2.Deadline.ValueType
+    """Which answer. Required."""
+    step: builtins.int
+    """Which step of the ladder, from 1. Required."""
+    @builtins.property
+    def due_at(self) -> timestamp_pb2.Timestamp:
+        """When it was, or will be, late. Required."""
+
+    @builtins.property
+    def to(self) -> containers.RepeatedScalarFieldContainer[vocabulary_pb2.Contact.ValueType]:
+        """Whom it reaches; 1 to 5, each once."""
+
+    @builtins.property
+    def unseen_since(self) -> timestamp_pb2.Timestamp:
+        """When any participant of the platform was last connected, where the step comes before the deadline because nobody is."""
+
+    def __init__(
+        self,
+        *,
+        deadline: vocabulary_pb2.Deadline.ValueType = ...,
+        due_at: timestamp_pb2.Timestamp | None = ...,
+        step: builtins.int = ...,
+        to: abc.Iterable[vocabulary_pb2.Contact.ValueType] | None = ...,
+        unseen_since: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["due_at", b"due_at", "unseen_since", b"unseen_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deadline", b"deadline", "due_at", b"due_at", "step", b"step", "to", b"to", "unseen_since", b"unseen_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

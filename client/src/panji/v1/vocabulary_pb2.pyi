@@ -1156,6 +1156,12 @@ class _DeadlineEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Deadline.Valu
     """Never sent."""
     DEADLINE_ACKNOWLEDGED: _Deadline.ValueType  # 1
     """An acknowledgement by the platform, or any other answer."""
+    DEADLINE_UNDER_REVIEW: _Deadline.ValueType  # 2
+    """That the flag is under review."""
+    DEADLINE_DECIDED: _Deadline.ValueType  # 3
+    """The decision of every target."""
+    DEADLINE_RESTORED: _Deadline.ValueType  # 4
+    """The restoration of every target that is to be restored."""
 
 class Deadline(_Deadline, metaclass=_DeadlineEnumTypeWrapper):
     """Which answer a deadline is for."""
@@ -1164,3 +1170,44 @@ DEADLINE_UNSPECIFIED: Deadline.ValueType  # 0
 """Never sent."""
 DEADLINE_ACKNOWLEDGED: Deadline.ValueType  # 1
 """An acknowledgement by the platform, or any other answer."""
+DEADLINE_UNDER_REVIEW: Deadline.ValueType  # 2
+"""That the flag is under review."""
+DEADLINE_DECIDED: Deadline.ValueType  # 3
+"""The decision of every target."""
+DEADLINE_RESTORED: Deadline.ValueType  # 4
+"""The restoration of every target that is to be restored."""
+
+class _Contact:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContactEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Contact.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CONTACT_UNSPECIFIED: _Contact.ValueType  # 0
+    """Invalid on input."""
+    CONTACT_DESK: _Contact.ValueType  # 1
+    """The recipient's desk."""
+    CONTACT_DEPUTY: _Contact.ValueType  # 2
+    """Its deputy."""
+    CONTACT_REPRESENTATIVE: _Contact.ValueType  # 3
+    """The platform's representative (PM art. 25, DSA art. 13)."""
+    CONTACT_OUT_OF_HOURS: _Contact.ValueType  # 4
+    """Who is reached at night."""
+    CONTACT_AUTHORITY_HEAD: _Contact.ValueType  # 5
+    """The head of the authority that flags."""
+
+class Contact(_Contact, metaclass=_ContactEnumTypeWrapper):
+    """Whom a step of the procedure's escalation reaches."""
+
+CONTACT_UNSPECIFIED: Contact.ValueType  # 0
+"""Invalid on input."""
+CONTACT_DESK: Contact.ValueType  # 1
+"""The recipient's desk."""
+CONTACT_DEPUTY: Contact.ValueType  # 2
+"""Its deputy."""
+CONTACT_REPRESENTATIVE: Contact.ValueType  # 3
+"""The platform's representative (PM art. 25, DSA art. 13)."""
+CONTACT_OUT_OF_HOURS: Contact.ValueType  # 4
+"""Who is reached at night."""
+CONTACT_AUTHORITY_HEAD: Contact.ValueType  # 5
+"""The head of the authority that flags."""

@@ -7,7 +7,8 @@ A backend keeps rows and says what was committed. It decides nothing: what is ap
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from panji.core.merkle import Frontier
@@ -16,7 +17,7 @@ from panji.core.statements import ErasedStatement
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from panji.core.case import Case
     from panji.core.entry import Entry
@@ -29,7 +30,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
                   "commitment", "tree_size", "envelope"),
     "cases": ("idx", "authority", "platform", "test", "instrument", "category", "sub_category", "urgency", "state",
               "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_stops",
-              "restore_since", "opened_at", "updated_at", "overdue_since"),
+              "restore_since", "opened_at", "updated_at", "overdue_since", "stated"),
     "target": ("case_idx", "position", "state", "outcome", "refusal", "pending"),
     "node": ("key", "hash"),
     "checkpoint": ("size", "note"),
@@ -40,6 +41,8 @@ KEY_COLUMNS = {"target": 2}
 """How many of the first columns make a record's key, where it is not one."""
 
 
+UNTIL_FETCHED = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a case is looked at whose time runs from when its platform fetches the flag: that sets the timer to now."""
 UNBOUNDED = 2**62
 """More than there can be."""
 
@@ -152,6 +155,8 @@ class Commit:
     nodes: Sequence[Node]
     head: Head
     checkpoint: str
+    timers: Mapping[int, datetime | None] = field(default_factory=dict)
+    """When the exchange has to look at a case again, by the index of its flag; None: not any more."""
     erased: Collection[int] = ()
     """Case indexes: what the sides have said in these cases is erased, for good, with this commit."""
 
@@ -282,15 +287,16 @@ class Storage(ABC):
         """Returns the terms that have held, oldest first."""
 
     @abstractmethod
-    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
-        """Returns cases without any answer that were opened in a time and not stated overdue yet, oldest first.
+    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
+        """Returns the cases that are to be looked at by now, those first whose time came first; at most ``limit``."""
 
-        Args:
-            opened_from: Since when.
-            opened_until: By when, included.
-            after: Only cases whose flags' indexes are above this one.
-            limit: At most so many.
-        """
+    @abstractmethod
+    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+        """Sets, durably, when cases are looked at again; None: not any more. Called as :meth:`keep_presence` is."""
+
+    @abstractmethod
+    def set_missing_timers(self, now: datetime) -> None:
+        """Has every case looked at that is not over and has no timer. Called as :meth:`keep_presence` is."""
 
     @abstractmethod
     def erasure(self, case_index: int) -> Row | None:
@@ -303,6 +309,8 @@ class Storage(ABC):
     @abstractmethod
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         """Keeps, durably, how far recipients have got, and when organisations were last here.
+
+        Cases whose flags were fetched with that, and that waited for it, are looked at now.
 
         What goes no further than what is kept already, or is earlier, changes nothing. Called from one thread at a
         time, and never during an append.

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from panji.core.case import Stop
+from panji.core.case import Stated, Stop
 from panji.core.merkle import HASH_SIZE
-from panji.core.vocabulary import StopCause
+from panji.core.vocabulary import Deadline, Kind, StopCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,20 @@ def read_stops(text: str) -> tuple[Stop, ...]:
     )
 
 
+def write_stated(stated: Iterable[Stated]) -> str:
+    """What was stated of deadlines, as text; empty where nothing was."""
+    told = [[one.kind, int(one.deadline), one.number, to_micros(one.due_at)] for one in stated]
+    return json.dumps(told, separators=(",", ":")) if told else ""
+
+
+def read_stated(text: str) -> tuple[Stated, ...]:
+    """What :func:`write_stated` wrote."""
+    return tuple(
+        Stated(Kind(kind), Deadline(deadline), number, from_micros(due_at))
+        for kind, deadline, number, due_at in (json.loads(text) if text else ())
+    )
+
+
 def join_hashes(hashes: Iterable[bytes]) -> bytes:
     """Hashes one after the other."""
     return b"".join(hashes)
@@ -84,7 +98,7 @@ def case_record(index: int, case: Case) -> tuple[Any, ...]:
         int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
         case.asked_by or "", case.decision, case.obstacle, to_micros(case.clock.since),
         write_stops(case.clock.stops), _micros_or_none(case.restore_since),
-        to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since),
+        to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since), write_stated(case.stated),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from panji_server.storage.base import (
     COLUMNS,
     KEY_COLUMNS,
     UNBOUNDED,
+    UNTIL_FETCHED,
     Append,
     CaseFilter,
     Commit,
@@ -54,6 +55,7 @@ from panji_server.storage.codec import (
     from_micros,
     join_hashes,
     node_key,
+    read_stated,
     read_stops,
     split_hashes,
     statement_record,
@@ -97,11 +99,13 @@ CREATE TABLE cases (
     state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, asked_by TEXT NOT NULL,
     decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_stops TEXT NOT NULL,
     restore_since INTEGER, opened_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL, overdue_since INTEGER
+    updated_at INTEGER NOT NULL, overdue_since INTEGER, stated TEXT NOT NULL
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
 CREATE INDEX cases_platform ON cases (platform, idx);
-CREATE INDEX cases_silent ON cases (opened_at) WHERE state = 1 AND overdue_since IS NULL;
+-- When the exchange has to look at a case again: until then nothing is to be stated of it.
+CREATE TABLE timer (case_idx INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE INDEX timer_at ON timer (at);
 CREATE TABLE target (
     case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
     refusal INTEGER NOT NULL, pending INTEGER NOT NULL, PRIMARY KEY (case_idx, position)
@@ -126,18 +130,18 @@ _ROW = (
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
     "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_stops, "
-    "c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
+    "c.restore_since, c.opened_at, c.updated_at, c.overdue_since, c.stated"
 )
 _CHANGING = (
     "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_stops",
-    "restore_since", "updated_at", "overdue_since",
+    "restore_since", "updated_at", "overdue_since", "stated",
 )  # fmt: skip
 """Columns of a case that its statements change."""
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
 _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
-"""Rows of one INSERT; the widest has 20 columns, and SQLite binds 32,766 values."""
+"""Rows of one INSERT; the widest has 21 columns, and SQLite binds 32,766 values."""
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
@@ -353,16 +357,39 @@ class SQLiteStorage(Storage):
             records = self._connection().execute("SELECT since, acknowledged FROM terms ORDER BY since").fetchall()
             return [Terms(from_micros(since), timedelta(microseconds=span)) for since, span in records]
 
-    def overdue(self, opened_from: datetime, opened_until: datetime, after: int, limit: int) -> list[tuple[int, Case]]:
+    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
         query = (
-            f"SELECT {_CASE} {_FROM_CASE} WHERE c.state = {int(CaseState.SUBMITTED)} AND c.overdue_since IS NULL "
-            "AND c.opened_at BETWEEN ? AND ? AND c.idx > ? ORDER BY c.opened_at, c.idx LIMIT ?"
+            f"SELECT {_CASE} FROM timer t JOIN cases c ON c.idx = t.case_idx JOIN statement s ON s.idx = c.idx "
+            "WHERE t.at <= ? ORDER BY t.at, t.case_idx LIMIT ?"
         )
         with self._snapshot() as connection:
-            records = connection.execute(
-                query, (to_micros(opened_from), to_micros(opened_until), after, limit)
-            ).fetchall()
-            return list(_with_targets(connection, records))
+            return list(_with_targets(connection, connection.execute(query, (to_micros(now), limit)).fetchall()))
+
+    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+        with self._writing() as connection:
+            _set_timers(connection, timers)
+
+    def set_missing_timers(self, now: datetime) -> None:
+        with self._writing() as connection:
+            over = ", ".join(str(int(state)) for state in (CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED))
+            connection.execute(
+                f"INSERT INTO timer SELECT idx, ? FROM cases WHERE state NOT IN ({over}) "
+                "AND idx NOT IN (SELECT case_idx FROM timer)",
+                (to_micros(now),),
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection()
+        with _translated():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+        self._forget()
 
     def erasure(self, case_index: int) -> Row | None:
         return self._one("case_idx = ? AND kind = 'erasure' ORDER BY idx", case_index)
@@ -372,32 +399,34 @@ class SQLiteStorage(Storage):
         return self._one(f"kind = {str(kind)!r} AND kind IN {_RECORDS} AND idx < ? ORDER BY idx DESC", before)
 
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
-        with _translated():
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                connection.executemany(
+        # Before the row that says how far it is by now: what was fetched is what lies between the two.
+        further = (
+            "UPDATE timer SET at = :at WHERE at = :parked AND case_idx IN ("
+            "SELECT idx FROM statement WHERE recipient = :recipient AND sequence <= :through AND kind = 'flag' AND "
+            "sequence > (SELECT coalesce(max(through), 0) FROM fetched WHERE recipient = :recipient))"
+        )
+        records = [
+            {
+                "recipient": one.recipient,
+                "through": one.through,
+                "participant": one.participant,
+                "at": to_micros(one.at),
+                "parked": to_micros(UNTIL_FETCHED),
+            }
+            for one in sorted(fetched, key=lambda one: one.through)
+        ]
+        with self._writing() as connection:
+            for record in records:
+                connection.execute(further, {name: record[name] for name in ("at", "parked", "recipient", "through")})
+                connection.execute(
                     "INSERT INTO fetched SELECT :recipient, :through, :participant, :at "
                     "WHERE NOT EXISTS (SELECT 1 FROM fetched WHERE recipient = :recipient AND through >= :through)",
-                    [
-                        {
-                            "recipient": one.recipient,
-                            "through": one.through,
-                            "participant": one.participant,
-                            "at": to_micros(one.at),
-                        }
-                        for one in fetched
-                    ],
+                    {name: record[name] for name in ("recipient", "through", "participant", "at")},
                 )
-                connection.executemany(
-                    "INSERT INTO seen VALUES (?, ?) ON CONFLICT (organisation) DO UPDATE SET at = max(at, excluded.at)",
-                    [(organisation, to_micros(at)) for organisation, at in seen.items()],
-                )
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-        self._forget()
+            connection.executemany(
+                "INSERT INTO seen VALUES (?, ?) ON CONFLICT (organisation) DO UPDATE SET at = max(at, excluded.at)",
+                [(organisation, to_micros(at)) for organisation, at in seen.items()],
+            )
 
     def fetched(self, recipient: str, sequence: int) -> Fetched | None:
         query = (
@@ -433,18 +462,10 @@ class SQLiteStorage(Storage):
             ]
 
     def keep_cosignatures(self, rows: Sequence[CosignatureRow], *, forget_below: int) -> None:
-        connection = self._connection()
         records = [(row.size, row.witness, row.line, to_micros(row.at)) for row in rows]
-        with _translated():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                connection.executemany("INSERT OR REPLACE INTO cosignature VALUES (?, ?, ?, ?)", records)
-                connection.execute("DELETE FROM cosignature WHERE size < ?", (forget_below,))
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-        self._forget()
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO cosignature VALUES (?, ?, ?, ?)", records)
+            connection.execute("DELETE FROM cosignature WHERE size < ?", (forget_below,))
 
     def current_head(self) -> Head:
         with _reading():
@@ -625,6 +646,9 @@ class _SQLiteAppend(Append):
         self._insert(
             "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
         )
+        timers = [(index, to_micros(at)) for index, at in commit.timers.items() if at is not None]
+        self._insert("INSERT INTO timer VALUES", timers, "ON CONFLICT (case_idx) DO UPDATE SET at = excluded.at")
+        _set_timers(self._connection, {index: None for index, at in commit.timers.items() if at is None})
         if commit.erased:
             self._erase(commit.erased)
         self._insert("INSERT INTO checkpoint VALUES", [(commit.head.frontier.size, commit.checkpoint)])
@@ -735,6 +759,15 @@ def _select_in(connection: sqlite3.Connection, query: str, values: Sequence[Any]
     return found
 
 
+def _set_timers(connection: sqlite3.Connection, timers: Mapping[int, datetime | None]) -> None:
+    connection.executemany(
+        "INSERT INTO timer VALUES (?, ?) ON CONFLICT (case_idx) DO UPDATE SET at = excluded.at",
+        [(index, to_micros(at)) for index, at in timers.items() if at is not None],
+    )
+    over = [(index,) for index, at in timers.items() if at is None]
+    connection.executemany("DELETE FROM timer WHERE case_idx = ?", over)
+
+
 def _head(connection: sqlite3.Connection) -> Head:
     size, frontier, received_at = connection.execute("SELECT size, frontier, received_at FROM head").fetchone()
     return Head(Frontier(size, split_hashes(frontier)), None if received_at is None else from_micros(received_at))
@@ -779,7 +812,7 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
     (
         _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
         open_question, asked_by, decision, obstacle, since, stops, restore_since, opened_at, updated_at,
-         overdue_since,
+         overdue_since, stated,
     ) = record  # fmt: skip
     return Case(
         id=str(uuid.UUID(bytes=identifier)),
@@ -803,6 +836,7 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
         clock=Clock(from_micros(since), read_stops(stops)),
         restore_since=_instant_or_none(restore_since),
         overdue_since=_instant_or_none(overdue_since),
+        stated=read_stated(stated),
     )
 
 

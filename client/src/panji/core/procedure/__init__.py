@@ -1,13 +1,14 @@
 """The standard operating procedure as versioned data: deadlines and ladders are data, never code.
 
 ``deadlines`` are instants and spans, ``clock`` what stops them, ``terms`` what a rule says and for which flags,
-``ladders`` whom silence reaches and what may be said next, ``document`` the whole, ``parsing`` its TOML,
+``ladders`` whom silence reaches and what may be said next, ``agenda`` what is to be stated of a case, ``document`` the whole, ``parsing`` its TOML,
 ``contradictions`` what it may not say, ``simulation`` what would happen on a day. All of it is pure: time is an
 argument. ``docs/procedure.md`` describes the format.
 """
 
 from __future__ import annotations
 
+from panji.core.procedure.agenda import Occasion, Presence, agenda, due_now
 from panji.core.procedure.clock import ClockMode, Pause
 from panji.core.procedure.deadlines import Answer, Since, Within, due, warnings
 from panji.core.procedure.document import Limits, Procedure, Template
@@ -37,8 +38,10 @@ __all__ = [
     "Escalation",
     "From",
     "Limits",
+    "Occasion",
     "Pause",
     "Precondition",
+    "Presence",
     "Procedure",
     "Rule",
     "Since",
@@ -49,7 +52,9 @@ __all__ = [
     "Terms",
     "WarningStage",
     "Within",
+    "agenda",
     "due",
+    "due_now",
     "parse_procedure",
     "warnings",
 ]

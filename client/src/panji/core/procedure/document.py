@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from panji.core.procedure.deadlines import Answer
     from panji.core.procedure.ladders import Emergency, Escalation, Stage, WarningStage
-    from panji.core.procedure.terms import Rule, Source, Terms
+    from panji.core.procedure.terms import Rule, Source, Subject, Terms
     from panji.core.statements import Flag
     from panji.core.vocabulary import Category
 
@@ -85,8 +85,8 @@ class Procedure:
     vague: frozenset[Category] = VAGUE
     """Categories whose flags take three persons, expire and are counted apart."""
 
-    def rule(self, flag: Flag) -> Rule:
-        """Returns the first rule that is for a flag.
+    def rule(self, flag: Subject) -> Rule:
+        """Returns the first rule that is for a flag, or for the case that it has opened.
 
         Raises:
             RefusedError: NOT_IN_PROCEDURE: none is; the metadata name what is not covered.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from panji.core.procedure.clock import Pause
 from panji.core.procedure.deadlines import Answer, Within, say
@@ -87,6 +87,26 @@ class Approvals:
     """Another body must have decided, and be named."""
 
 
+class Subject(Protocol):
+    """What rules are for: a flag, or the case that it has opened."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """What the authority asks with."""
+
+    @property
+    def category(self) -> Category:
+        """What the content is said to be."""
+
+    @property
+    def sub_category(self) -> SubCategory:
+        """That, precisely."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """How fast."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
     """Which flags a rule is for. An empty set means: any."""
@@ -120,7 +140,7 @@ class Conditions:
         """The urgencies, spelled out."""
         return self.urgencies or _EVERY_URGENCY
 
-    def shortfall(self, flag: Flag) -> tuple[int, str]:
+    def shortfall(self, flag: Subject) -> tuple[int, str]:
         """Returns how many of the three conditions the flag meets, and what of it is not covered: empty if nothing."""
         if flag.instrument not in self.every_instrument:
             return 0, f"instrument {flag.instrument.name}"
