@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Statement
 
 _PERSONS = 2
+_SIDES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +111,37 @@ class Trust:
         # 1 These bytes, in this log (the steps of panji.core.receipt). Stops swapped envelopes, and statements that
         #   the exchange shows and keeps from the log.
         receipts.verify_in(receipt, digest, checkpoint)
+        # 2 to 5 are those of signed.
+        statement, signers = self.signed(data, receipt.received_at)
+        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
+        must_fit(receipt, statement)
+        return Verified(statement, data, digest, receipt, signers)
+
+    def signed(self, data: bytes, received_at: datetime) -> tuple[Statement, tuple[str, ...]]:
+        """Verifies who says a statement. That it is in the log, at this time, is for somebody else to have verified.
+
+        Args:
+            data: The exact bytes of its envelope.
+            received_at: When the exchange received it.
+
+        Returns:
+            The statement, and the ids of the sender's keys that signed it.
+
+        Raises:
+            VerificationError: DeliveryError or SignatureError.
+        """
         # 2 Signed by keys that the directory trusted when the statement was received, before anything is parsed. Stops
         #   a stolen exchange from inventing statements, and a revoked key from making new ones.
         envelope = _parsed(data)
-        signed_by = self._signed_by(envelope, receipt.received_at)
+        signed_by = self._signed_by(envelope, received_at)
         # 3 A statement by its signed type, and whole. Stops bytes that were signed as something else.
         statement = _parsed_statement(envelope)
         # 4 By as many keys of the very sender as its organisation had to use then, and by persons where two must agree.
         #   Stops one participant, or one pair of eyes where four are needed, from speaking as another.
-        signers = self._signers(statement, signed_by, receipt.received_at)
+        signers = self._signers(statement, signed_by, received_at)
         # 5 For this exchange. Stops a replay of what was said elsewhere.
         _must_be_for(self.exchange, statement)
-        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
-        must_fit(receipt, statement)
-        return Verified(statement, data, digest, receipt, signers)
+        return statement, signers
 
     def erased(self, receipt: Receipt, commitment: bytes, checkpoint: Checkpoint, erasure: Verified) -> Erased:
         """Verifies the place of a statement whose content was erased.
@@ -146,10 +164,13 @@ class Trust:
         except InputError as error:
             raise ReceiptError(f"what is left of the receipt makes no entry: {error}") from error
         merkle.verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
-        # 2 Nothing that is never erased. Stops an exchange from hiding what it has said itself.
+        # 2 Without its salt. Stops an exchange from showing as gone what it gives away to guess at.
+        if receipt.salt:
+            raise ReceiptError("the content is missing, and the receipt still has the salt, which goes with it")
+        # 3 Nothing that is never erased. Stops an exchange from hiding what it has said itself.
         if receipt.kind in BY_THE_OPERATOR:
             raise DeliveryError(f"the content of a {receipt.kind} is missing, which is never erased")
-        # 3 Two persons have signed that this statement is erased, at this very place, and the log has it. Stops an
+        # 4 Two persons have signed that this statement is erased, at this very place, and the log has it. Stops an
         #   exchange from leaving out what it would rather not deliver, be it under the name of what was erased.
         body = erasure.statement.body
         place = ErasedStatement(
@@ -157,7 +178,12 @@ class Trust:
         )
         if not isinstance(body, Erasure) or place not in body.statements:
             raise DeliveryError("the content is missing, and no erasure names it at this place")
-        # 4 After it was said. Stops an old erasure from standing for what came later.
+        # 5 As a statement of the one case that the erasure is of: it answers the flag, which it names first, and all is
+        #   between two sides, of which one is told. Stops places of others' feeds that two persons signed unseen.
+        parties = {erasure.statement.recipient, *(one.recipient for one in body.statements)}
+        if erasure.statement.in_reply_to != body.statements[0].digest or len(parties) > _SIDES:
+            raise DeliveryError("the content is missing, and the erasure that names it is not of one case")
+        # 6 After it was said. Stops an old erasure from standing for what came later.
         if erasure.receipt.index <= receipt.index:
             raise DeliveryError("the content is missing, and the erasure is older than it")
         return Erased(receipt, erasure)
