@@ -92,7 +92,7 @@ class CaseOutline:
 
 
 def _require_of_one_case(statements: Sequence[StatementOutline], authority: str, platform: str) -> None:
-    """Check that an outline can be of one case, before two persons sign what it says. Its digests are not theirs to know.
+    """Check that an outline can be of one case, before two persons sign what it says.
 
     Raises:
         VerificationError: It cannot.
@@ -108,7 +108,9 @@ def _require_of_one_case(statements: Sequence[StatementOutline], authority: str,
         if not (by_the_operator or one.sender in {authority, platform} - {one.recipient}) or (
             one.recipient not in {authority, platform}
         ):
-            raise VerificationError(f"entry {one.index} is not between the sides of the case, {authority} and {platform}")
+            raise VerificationError(
+                f"entry {one.index} is not between the sides of the case, {authority} and {platform}"
+            )
     # 3 In the log's order, each once, and so in each feed. Stops one place from being named as two.
     for side in (None, authority, platform):
         of_it = [one for one in statements if side in {None, one.recipient}]

@@ -111,37 +111,20 @@ class Trust:
         # 1 These bytes, in this log (the steps of panji.core.receipt). Stops swapped envelopes, and statements that
         #   the exchange shows and keeps from the log.
         receipts.verify_in(receipt, digest, checkpoint)
-        # 2 to 5 are those of signed.
-        statement, signers = self.signed(data, receipt.received_at)
-        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
-        must_fit(receipt, statement)
-        return Verified(statement, data, digest, receipt, signers)
-
-    def signed(self, data: bytes, received_at: datetime) -> tuple[Statement, tuple[str, ...]]:
-        """Verifies who says a statement. That it is in the log, at this time, is for somebody else to have verified.
-
-        Args:
-            data: The exact bytes of its envelope.
-            received_at: When the exchange received it.
-
-        Returns:
-            The statement, and the ids of the sender's keys that signed it.
-
-        Raises:
-            VerificationError: DeliveryError or SignatureError.
-        """
         # 2 Signed by keys that the directory trusted when the statement was received, before anything is parsed. Stops
         #   a stolen exchange from inventing statements, and a revoked key from making new ones.
         envelope = _parsed(data)
-        signed_by = self._signed_by(envelope, received_at)
+        signed_by = self._signed_by(envelope, receipt.received_at)
         # 3 A statement by its signed type, and whole. Stops bytes that were signed as something else.
         statement = _parsed_statement(envelope)
         # 4 By as many keys of the very sender as its organisation had to use then, and by persons where two must agree.
         #   Stops one participant, or one pair of eyes where four are needed, from speaking as another.
-        signers = self._signers(statement, signed_by, received_at)
+        signers = self._signers(statement, signed_by, receipt.received_at)
         # 5 For this exchange. Stops a replay of what was said elsewhere.
         _must_be_for(self.exchange, statement)
-        return statement, signers
+        # 6 Logged as what it is, for whom it is. Stops a flag delivered as correspondence, or out of another's feed.
+        must_fit(receipt, statement)
+        return Verified(statement, data, digest, receipt, signers)
 
     def erased(self, receipt: Receipt, commitment: bytes, checkpoint: Checkpoint, erasure: Verified) -> Erased:
         """Verifies the place of a statement whose content was erased.

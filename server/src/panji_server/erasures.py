@@ -22,18 +22,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from panji.core import envelope as dsse
 from panji.core.directory import parse_directory
 from panji.core.statements import DirectoryRecord, Erasure
-from panji.core.vocabulary import BY_THE_OPERATOR, Kind
-from panji.errors import InputError, VerificationError
-from panji.trust import Trust
+from panji.core.vocabulary import BY_THE_OPERATOR, FOUR_EYES, Kind, Role
+from panji.errors import InputError, SignatureError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from panji.core.statements import Body
+    from panji.core.directory import Directory
+    from panji.core.statements import Statement
     from panji_server.storage.base import Row, Storage
 
 
@@ -53,8 +54,8 @@ class Erasures:
         self._to_both = to_both
         self._accounted: set[int] = set()
         """Indexes of statements that an erasure accounts for."""
-        self._trusts: dict[int, Trust] = {}
-        """By the index of the directory's record."""
+        self._directories: dict[int, Directory] = {}
+        """By the index of their record."""
 
     def flaw(self, row: Row) -> str:
         """Returns what is wrong with a statement that has no content, empty where an erasure accounts for it.
@@ -70,23 +71,7 @@ class Erasures:
         # 2
         if row.salt:
             return "has no content, and its salt is still there"
-        # 3
-        rows = self._storage.case_rows([row.case_index])[row.case_index]
-        size = self._storage.current_head().frontier.size
-        erasures = [one for one in rows if one.kind == Kind.ERASURE and not one.erased and row.index < one.index < size]
-        if not erasures or rows[0].index != row.case_index:
-            return "has no content, and no erasure of its case is in the log after it"
-        said = [one for one in rows if one.index < erasures[0].index and one.kind not in BY_THE_OPERATOR]
-        flaws = {one.recipient: self._why_not(one, said) for one in reversed(erasures)}
-        told = {recipient for recipient, flaw in flaws.items() if not flaw}
-        if not told:
-            return f"has no content, and the erasure of its case {flaws[erasures[0].recipient]}"
-        # 7
-        untold = {said[0].sender, said[0].recipient} - told
-        if untold and self._to_both:
-            return f"was erased, and no erasure tells {untold.pop()} so: erase the case once more, and both are told"
-        self._accounted.update(one.index for one in said if not one.salt)
-        return ""
+        return self._unaccounted(row)
 
     def undone(self, row: Row) -> str:
         """Returns what is wrong with an erasure that is in the log, empty where all that it names is gone.
@@ -94,21 +79,39 @@ class Erasures:
         Raises:
             StorageError: The database failed.
         """
-        body = _body(row)
-        if not isinstance(body, Erasure):
+        statement = _said(row)
+        if statement is None or not isinstance(statement.body, Erasure):
             return "is said to be an erasure, and is none"
         # 8
-        for one in self._storage.rows([place.index for place in body.statements]):
+        for one in self._storage.rows([place.index for place in statement.body.statements]):
             if not one.erased:
                 return f"erases entry {one.index}, and its content is there"
+        return ""
+
+    def _unaccounted(self, row: Row) -> str:
+        # 3
+        rows = self._storage.case_rows([row.case_index])[row.case_index]
+        size = self._storage.current_head().frontier.size
+        erasures = [one for one in rows if one.kind == Kind.ERASURE and not one.erased and row.index < one.index < size]
+        if not erasures or rows[0].index != row.case_index:
+            return "has no content, and no erasure of its case is in the log after it"
+        said = [one for one in rows if one.index < erasures[0].index and one.kind not in BY_THE_OPERATOR]
+        flaws = [self._why_not(one, said) for one in erasures]
+        told = {one.recipient for one, flaw in zip(erasures, flaws, strict=True) if not flaw}
+        if not told:
+            return f"has no content, and the erasure of its case {flaws[0]}"
+        # 7
+        untold = {said[0].sender, said[0].recipient} - told
+        if untold and self._to_both:
+            return f"was erased, and no erasure tells {untold.pop()} so: erase the case once more, and both are told"
+        self._accounted.update(one.index for one in said if not one.salt)
         return ""
 
     def _why_not(self, erasure: Row, said: Sequence[Row]) -> str:
         """What keeps an erasure from accounting for all that was said in its case."""
         # 4
         try:
-            trust = self._trust(erasure.index)
-            statement, _ = trust.signed(erasure.envelope, erasure.received_at)
+            statement = self._signed(erasure, self._directory(erasure.index))
         except VerificationError as error:
             return f"is not proven: {error}"
         # 5 and 6
@@ -124,7 +127,7 @@ class Erasures:
         )
         return "" if accounts else "is not of exactly what is gone from it"
 
-    def _trust(self, index: int) -> Trust:
+    def _directory(self, index: int) -> Directory:
         """The directory that was on record before an entry.
 
         Raises:
@@ -133,21 +136,41 @@ class Erasures:
         record = self._storage.directory_record(index)
         if record is None:
             raise VerificationError("no directory is on record before it")
-        if record.index not in self._trusts:
-            body = _body(record)
-            if not isinstance(body, DirectoryRecord):
+        if record.index not in self._directories:
+            said = _said(record)
+            if said is None or not isinstance(said.body, DirectoryRecord):
                 raise VerificationError("the directory on record before it is none")
             try:
-                trust = Trust(self._origin, parse_directory(body.document))
+                directory = parse_directory(said.body.document)
             except InputError as error:
                 raise VerificationError(f"the directory on record before it cannot be read: {error}") from error
-            trust.signed(record.envelope, record.received_at)
-            self._trusts[record.index] = trust
-        return self._trusts[record.index]
+            self._signed(record, directory)
+            self._directories[record.index] = directory
+        return self._directories[record.index]
+
+    def _signed(self, row: Row, directory: Directory) -> Statement:
+        """What the operator says, by the keys that admission asks for (:mod:`panji_server.admission`, step 3 and on).
+
+        Raises:
+            VerificationError: The operator does not say it.
+        """
+        statement, at = _said(row), row.received_at
+        sender = directory.organisation(statement.sender) if statement is not None else None
+        if statement is None or sender is None or sender.role is not Role.OPERATOR:
+            raise SignatureError("an operator does not say it")
+        if statement.exchange != self._origin:
+            raise SignatureError("it was said on another exchange")
+        envelope, needed = parse_envelope(row.envelope), sender.threshold_at(at)
+        if envelope.payload_type != dsse.PAYLOAD_TYPE:
+            raise SignatureError("it was signed as something else")
+        if statement.kind in FOUR_EYES:
+            dsse.verify(envelope, directory.persons(sender.id, at), max(2, needed))
+        dsse.verify(envelope, directory.keys(sender.id, at), needed)
+        return statement
 
 
-def _body(row: Row) -> Body | None:
+def _said(row: Row) -> Statement | None:
     try:
-        return parse_statement(parse_envelope(row.envelope).payload, strict=False).body
+        return parse_statement(parse_envelope(row.envelope).payload, strict=False)
     except InputError:
         return None

@@ -207,7 +207,7 @@ class Exchange:
         return [next(taken) if row is None else Repeated(row) for row in there]
 
     def _now(self) -> datetime:
-        """Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged."""
+        # Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged.
         return max(self._clock(), self._latest)
 
     async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
@@ -288,8 +288,8 @@ class Exchange:
 
     async def receipts(self, rows: Sequence[Row]) -> list[Receipt]:
         """Returns the receipts of stored statements."""
-        # A receipt that is remembered has its salt. An erasure is durable before this loop hears of it and forgets them,
-        # up to a second where somebody reads the database; a row that is read then has no content any more.
+        # A receipt that is remembered has its salt. An erasure is durable before this loop hears of it and forgets
+        # them, up to a second where somebody reads the database; a row that is read then has no content any more.
         recent = [None if row.erased else self._recent.get(row.index) for row in rows]
         missing = [row for row, receipt in zip(rows, recent, strict=True) if receipt is None]
         made = iter(await self.read(receipts, self.storage, missing, self._log) if missing else ())

@@ -64,6 +64,7 @@ Outcome = Accepted | Repeated | RefusedError
 Drafts = Sequence[Admitted | RefusedError] | Together
 """What admission makes of a submission: each statement or why it is refused, or all that are taken together."""
 
+
 @dataclass(slots=True, order=True)
 class _Submission:
     """Statements that wait for a commit, in the order of their turns."""

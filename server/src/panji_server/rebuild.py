@@ -3,8 +3,8 @@
 The log is the envelopes with their salts and times of receipt, in their order, and the signed checkpoints. All else
 in the database follows from these: who spoke to whom, the places in feeds, the cases with their targets, the tree. Of
 erased statements the log has only the entries, for which the tree still vouches; places, digests and sides are those
-that two persons have signed. What nothing in the log says of an erased case is kept as it is in the database: the ids of
-its replies, what the flag was about, how far the platform had got, and the outcome for each target.
+that two persons have signed. What nothing in the log says of an erased case is kept as it is in the database: the ids
+of its replies, what the flag was about, how far the platform had got, and the outcome for each target.
 """
 
 from __future__ import annotations
@@ -211,8 +211,8 @@ class _Replay:
         case = found[1]
         if (case.authority, case.platform, case.opened_at) != (row.sender, row.recipient, row.received_at):
             raise DifferenceError(f"{where}: the parties or the time of opening are not those of the flag")
-        # As its flag left it, so that what the operator says makes of it again what follows from that: lateness, the time
-        # of the latest statement, and the end. Whatever the sides said in between has changed nothing of these.
+        # As its flag left it, so that what the operator says makes of it again what follows from that: lateness, the
+        # time of the latest statement, and the end. Whatever the sides said in between has changed nothing of these.
         return replace(
             case, state=CaseState.SUBMITTED, open_question=b"", updated_at=row.received_at, overdue_since=None
         )

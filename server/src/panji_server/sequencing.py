@@ -258,11 +258,8 @@ class _Group:
     def branch(self) -> _Group:
         """Returns a group that goes on from here by itself; what it takes is not taken here."""
         made = copy(self)
-        made._said, made._by_id, made._cases = dict(self._said), dict(self._by_id), dict(self._cases)
-        made._answered, made._sequences = set(self._answered), dict(self._sequences)
-        made._erasable = {index: list(said) for index, said in self._erasable.items()}
-        made.rows, made.statements = list(self.rows), list(self.statements)
-        made.changed, made.erased = dict(self.changed), set(self.erased)
+        # Every container anew, so that none can be forgotten; what they hold is never changed in its place.
+        vars(made).update({name: copy(it) for name, it in vars(self).items() if isinstance(it, dict | set | list)})
         return made
 
     def take(self, item: Admitted, salt: bytes) -> Row | Repeated:
@@ -314,7 +311,7 @@ class _Group:
             self._cases[case.id] = (case_index, case)
             self.changed[case_index] = case
         if case_index in self._erasable and statement.kind not in BY_THE_OPERATOR:
-            self._erasable[case_index].append(row.place)
+            self._erasable[case_index] = [*self._erasable[case_index], row.place]
         if statement.kind is Kind.ERASURE:
             self.erased.add(case_index)
         return row

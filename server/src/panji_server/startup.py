@@ -81,11 +81,9 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
         # 5 What they are found and answered by is what they say. Stops taking the same bytes twice under an id that was
         #   changed, and showing them to others.
         _check_columns(row, cases)
-        # 6 What is gone was erased by two persons, and is gone (the steps of panji_server.erasures). Stops erasure by one,
-        #   and delivering again what was put back.
-        flaw = erasures.flaw(row) if row.erased else erasures.undone(row) if row.kind == Kind.ERASURE else ""
-        if flaw:
-            raise StorageError(f"the statement at index {row.index} {flaw}")
+        # 6 What is gone was erased by two persons, and what they erased is gone (the steps of panji_server.erasures).
+        #   Stops erasure by one, and delivering again what was put back.
+        _check_erasures(row, erasures)
     return checkpoint, len(rows)
 
 
@@ -129,6 +127,16 @@ def _named(storage: Storage, rows: Sequence[Row]) -> Mapping[int, str]:
     """Returns the ids of the cases that these statements are said to belong to."""
     openings = storage.rows({row.case_index for row in rows})
     return {row.index: row.id for row in openings}
+
+
+def _check_erasures(row: Row, erasures: Erasures) -> None:
+    flaw = ""
+    if row.erased:
+        flaw = erasures.flaw(row)
+    elif row.kind == Kind.ERASURE:
+        flaw = erasures.undone(row)
+    if flaw:
+        raise StorageError(f"the statement at index {row.index} {flaw}")
 
 
 def _check_columns(row: Row, cases: Mapping[int, str]) -> None:

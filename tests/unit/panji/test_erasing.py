@@ -200,7 +200,8 @@ def told(*statements: tuple[str, str, int, str, int], **changes: Any) -> CaseOut
     response: Any = administration.DescribeCaseResponse
     fields = {"authority": MINISTRY, "platform": PLATFORM, "state": 1, "opened_at": {"seconds": 1777900000}, **changes}
     return CaseOutline.of(
-        CASE, response(**fields, statements=[{"digest": FIRST, **dict(zip(names, one, strict=True))} for one in statements])
+        CASE,
+        response(**fields, statements=[{"digest": FIRST, **dict(zip(names, one, strict=True))} for one in statements]),
     )
 
 
@@ -217,20 +218,32 @@ def test_an_outline_with_everything_that_a_case_may_have_is_believed() -> None:
 @pytest.mark.parametrize(
     ("statements", "why"),
     [
-        pytest.param([OPENED, ("correspondence", STRANGER, 5, MINISTRY, 7)], "entry 5 is not between", id="a stranger's"),
+        pytest.param(
+            [OPENED, ("correspondence", STRANGER, 5, MINISTRY, 7)], "entry 5 is not between", id="a stranger's"
+        ),
         pytest.param([OPENED, ("flag", MINISTRY, 5, STRANGER, 7)], "entry 5 is not between", id="to a stranger"),
         pytest.param([OPENED, ("flag", "other", 5, STRANGER, 7)], "entry 5 is not between", id="between strangers"),
         pytest.param([OPENED, ("correspondence", MINISTRY, 5, MINISTRY, 7)], "entry 5 is not", id="to oneself"),
-        pytest.param([OPENED, ("deadline_missed", OPERATOR, 5, STRANGER, 7)], "entry 5 is not", id="a stranger is told"),
-        pytest.param([OPENED, ("deadline_missed", PLATFORM, 5, PLATFORM, 7)], "entry 5 is not", id="a side as operator"),
+        pytest.param(
+            [OPENED, ("deadline_missed", OPERATOR, 5, STRANGER, 7)], "entry 5 is not", id="a stranger is told"
+        ),
+        pytest.param(
+            [OPENED, ("deadline_missed", PLATFORM, 5, PLATFORM, 7)], "entry 5 is not", id="a side as operator"
+        ),
         pytest.param([ANSWERED], "begin with something else than a flag", id="no flag first"),
         pytest.param([ANSWERED, OPENED], "begin with something else than a flag", id="the flag later"),
         pytest.param([("flag", STRANGER, 1, PLATFORM, 4)], "begin with something else", id="a stranger's flag"),
         pytest.param([("flag", PLATFORM, 1, MINISTRY, 4)], "begin with something else", id="the sides swapped"),
         pytest.param([OPENED, OPENED], "entry 1 of the case is not in the log's order", id="twice"),
-        pytest.param([OPENED, ("correspondence", MINISTRY, 0, PLATFORM, 5)], "entry 0 of the case", id="before the flag"),
-        pytest.param([OPENED, ANSWERED, ("decision", PLATFORM, 4, MINISTRY, 8)], "entry 4 of the case", id="out of order"),
-        pytest.param([OPENED, ("correspondence", MINISTRY, 5, PLATFORM, 4)], "entry 5 of the case", id="one number twice"),
+        pytest.param(
+            [OPENED, ("correspondence", MINISTRY, 0, PLATFORM, 5)], "entry 0 of the case", id="before the flag"
+        ),
+        pytest.param(
+            [OPENED, ANSWERED, ("decision", PLATFORM, 4, MINISTRY, 8)], "entry 4 of the case", id="out of order"
+        ),
+        pytest.param(
+            [OPENED, ("correspondence", MINISTRY, 5, PLATFORM, 4)], "entry 5 of the case", id="one number twice"
+        ),
     ],
 )
 def test_two_persons_are_not_made_to_sign_what_is_no_case(statements: list[Any], why: str) -> None:

@@ -129,7 +129,7 @@ class Feed:
 
 
 def test_a_live_statement_is_not_hidden_behind_the_place_of_one_that_was_erased(inbox: Inbox) -> None:
-    """Attack: a flag is kept from its platform, which is shown an erased place instead: its sender has a good receipt."""
+    """Attack: a flag is kept from its platform, which is shown an erased place; its sender has a good receipt."""
     feed = Feed()
     inbox.keep([feed.place])
     with pytest.raises(DeliveryError, match="another one there"):

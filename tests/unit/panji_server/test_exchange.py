@@ -632,7 +632,7 @@ async def test_a_receipt_that_opens_what_was_erased_is_given_to_nobody_any_more(
 
 
 async def test_a_salt_that_was_erased_is_not_in_a_receipt_before_the_exchange_hears_of_the_commit() -> None:
-    """The erasure is durable, and its commit goes on, while somebody fetches: a row without content, and its receipt."""
+    """The erasure is durable, and its commit goes on, while somebody fetches: a row without content, its receipt."""
     async with a_room() as room:
         (flag,) = flags(1)
         await room.submit(flag.envelope)

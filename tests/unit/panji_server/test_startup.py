@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.memory import MemoryStorage
 from support.rooms import LOG, SIGNERS, a_record, erasures_of, flags, put, reply
-from support.statements import EXCHANGE, MINISTRY, PLATFORM, an_acknowledgement
+from support.statements import EXCHANGE, MINISTRY, an_acknowledgement
 
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BYTES = 512 * 1024 * 1024
-"""Bytes of a file. Of the 16 MiB that the sides may say in a case by default, an envelope stands in it up to 17 times as
-large: whole, in JSON, its payload twice, and in two pages where a quotation mark takes six bytes."""
+"""Bytes of a file. By default the sides may say 16 MiB in a case, and an envelope takes up to 17 times as much in it:
+whole, in JSON, its payload twice, and in two pages where a quotation mark takes six bytes."""
 MAX_MEMBERS = 65_534
-"""Members of a file: more take another format of ZIP, which the next number announces. By default a case has up to 2,000
-statements of its sides, each of up to 13 members and 16 signatures."""
+"""Members of a file: more take another format of ZIP, which the next number announces. By default a case has up to
+2,000 statements of its sides, each of up to 13 members and 16 signatures."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){0,3}")
 # APPNOTE.TXT of PKWARE, 4.3.7, 4.3.12 and 4.3.16: versions 1.0, no flags, method 0, 1 January 1980, made on Unix, 0644.

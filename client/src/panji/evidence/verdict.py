@@ -104,9 +104,12 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
     content = evidence.content
     if not content.with_content:
         state = content.case.state.name
-        yield Unproven.CONTENT, (
-            "what the sides said, who said it, that these entries are of this case, and that the case is"
-            f" {state}: content was left out"
+        yield (
+            Unproven.CONTENT,
+            (
+                "what the sides said, who said it, that these entries are of this case, and that the case is"
+                f" {state}: content was left out"
+            ),
         )
     if any(not one.opening.salt for one in content.statements):
         whose = "beyond the word of the two persons who erased it"
