@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,17 @@ from support.exchange import Running, running_exchange
 from support.programs import panji
 from support.statements import a_flag, an_acknowledgement
 
+from panji import erasing
 from panji.client import Client
 from panji.core.directory import parse_directory
-from panji.core.statements import DeadlineMissed, DirectoryRecord, Erasure
-from panji.core.vocabulary import AcknowledgementLevel, CaseState
+from panji.core.keys import PrivateKeySigner
+from panji.core.note import NoteSigner
+from panji.core.statements import DeadlineMissed, DirectoryRecord, Erasure, LegalBasis
+from panji.core.vocabulary import AcknowledgementLevel, CaseState, Kind
 from panji.errors import Reason, RefusedError
 from panji.profile import Profile
+from panji_server.sequencing import Admitted, sequence
+from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +116,92 @@ def test_content_is_erased_by_two_persons_and_the_record_stays(own: Running, tmp
     for program in (("verify",), ("rebuild", "--check")):
         audited = panji("log", *program, "--config", config)
         assert audited.returncode == 0, audited.stderr
+
+
+def persons(own: Running) -> tuple[Client, Client]:
+    """Two persons of the operator, each with a key of their own."""
+    first = profile(own, "operator")
+    second = first.with_name("second.toml")
+    text = first.read_text().replace('"keys/statements.pem"', '"keys/second.pem"').replace("state.db", "second.db")
+    second.write_text(text)
+    return Client.connect(Profile.load(first)), Client.connect(Profile.load(second))
+
+
+def test_an_erasure_of_which_one_half_is_refused_erases_nothing_and_the_right_one_follows(own: Running) -> None:
+    """Attack: the second statement signed by one person, or to nobody of the case: refused, with the content gone."""
+    one, two = persons(own)
+    with connect(own, "kominfo") as ministry, connect(own, "telegram") as platform, one, two:
+        flag = ministry.submit(ministry.flag("telegram", a_flag(reasons=SECRET)))
+        outline = one.describe_case(flag.statement.id)
+        basis = LegalBasis(jurisdiction="ID", law="UU 27/2022")
+        alone, stray = (
+            erasing.erasures(one.session, about, basis, "A court has ordered it.", now=datetime.now(UTC))
+            for about in (outline, replace(outline, platform="operator2"))
+        )
+        both = [two.session.cosign(half.envelope) for half in alone]
+        for halves in (
+            [both[0], alone[1]],
+            [alone[0], both[1]],
+            [both[0], two.session.cosign(stray[1].envelope)],
+        ):
+            with pytest.raises(RefusedError):
+                one.erase(halves)
+            assert with_the_secret(own)
+            assert platform.case(flag.statement.id).flag.envelope == flag.envelope
+        done = two.erase(both)
+        assert [half.receipt.index for half in two.erase(both)] == [half.receipt.index for half in done]
+        assert {said.statement.kind for said in platform.watch(follow=False)} == {Kind.ERASURE}
+        assert {said.statement.kind for said in ministry.watch(follow=False)} == {Kind.ERASURE}
+    assert own.terminate() == 0
+    for program in (("verify",), ("rebuild", "--check")):
+        audited = panji("log", *program, "--config", str(own.world.made.config))
+        assert audited.returncode == 0, audited.stderr
+
+
+@pytest.mark.parametrize("side", ["kominfo", "telegram"])
+def test_half_an_erasure_of_an_older_release_is_told_by_the_audits_and_completed_by_a_retry(
+    own: Running, side: str
+) -> None:
+    """What is left of a call that an older release refused: content gone, and one side in the dark."""
+    one, two = persons(own)
+    config = str(own.world.made.config)
+    with connect(own, "kominfo") as ministry, one, two:
+        flag = ministry.submit(ministry.flag("telegram", a_flag(reasons=SECRET)))
+        basis = LegalBasis(jurisdiction="ID", law="UU 27/2022")
+        outline = one.describe_case(flag.statement.id)
+        prepared = erasing.erasures(one.session, outline, basis, "So.", now=datetime.now(UTC))
+        both = [two.session.cosign(half.envelope) for half in prepared]
+        assert own.terminate() == 0
+        (half,) = (signed for signed in both if signed.statement.recipient == side)
+        log_by_hand(own, Admitted(half.statement, half.envelope, half.digest, datetime.now(UTC)))
+        for program in (("verify",), ("rebuild", "--check")):
+            audited = panji("log", *program, "--config", config)
+            assert audited.returncode == 4
+            assert "was erased, and no erasure tells" in audited.stderr
+        own.start()
+    one, two = persons(own)
+    with one, two:
+        done = one.erase(both)
+        assert {told.receipt.recipient for told in done} == {"kominfo", "telegram"}
+        assert [told.receipt.index for told in two.erase(both)] == [told.receipt.index for told in done]
+    assert own.terminate() == 0
+    for program in (("verify",), ("rebuild", "--check")):
+        audited = panji("log", *program, "--config", config)
+        assert audited.returncode == 0, audited.stderr
+
+
+def log_by_hand(own: Running, item: Admitted) -> None:
+    """Appends a statement to the log as the exchange would, without asking whether it may."""
+    folder = own.world.made.config.parent
+    key = PrivateKeySigner.from_pem((folder / "keys" / "log.pem").read_bytes())
+    said = item.statement
+    with closing(SQLiteStorage(folder / "exchange.db")) as storage, storage.append() as append:
+        known = append.load(
+            {said.id}, {said.case_id}, {(said.case_id, said.in_reply_to)}, {said.recipient}, {said.case_id}
+        )
+        written = sequence([item], append.head(), known, NoteSigner(own.world.made.origin, key), lambda: bytes(16))
+        assert written.commit is not None
+        append.store(written.commit)
 
 
 def with_the_secret(own: Running) -> list[str]:

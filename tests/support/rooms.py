@@ -12,13 +12,14 @@ from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organ
 from panji.core.entry import SALT_SIZE
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
-from panji.core.statements import ErasedStatement
-from panji.core.vocabulary import OPENING, Kind, Role
+from panji.core.statements import DirectoryRecord, ErasedStatement
+from panji.core.vocabulary import FOUR_EYES, OPENING, Kind, Role
 from panji.errors import RefusedError
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
-from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, sequence
+from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, one_by_one, sequence
+from support.exchange import directory_toml
 from support.statements import (
     EXCHANGE,
     MINISTRY,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from panji.core.statements import Statement
+    from panji_server.sequencing import Together
     from panji_server.storage.base import Append, Storage
 
 OTHER_MINISTRY = "kemenkes"
@@ -57,15 +59,18 @@ ROLES = {
 """Who is on the channel."""
 SIGNERS = {organisation: PrivateKeySigner.generate() for organisation in ROLES}
 """The statement key of each."""
+SECOND_PERSON = PrivateKeySigner.generate()
+"""The key of the operator's other person."""
 
 
 def an_organisation(identifier: str = MINISTRY, **changes: Any) -> Organisation:
     """One of those on the channel, with its key."""
+    signers = [SIGNERS[identifier], *([SECOND_PERSON] if identifier == OPERATOR else [])]
     fields = {
         "id": identifier,
         "name": identifier,
         "role": ROLES[identifier],
-        "keys": (KeyRecord(SIGNERS[identifier].public_key, LONG_AGO),),
+        "keys": tuple(KeyRecord(one.public_key, LONG_AGO) for one in signers),
         "participants": (f"spiffe://test.example/{identifier}",),
     }
     return Organisation(**{**fields, **changes})
@@ -97,13 +102,14 @@ class FixedDirectory(DirectorySource):
 
 
 def signed(statement: Statement, *signers: PrivateKeySigner) -> bytes:
-    """The envelope of a statement, signed by its sender unless others are given."""
-    return encode_envelope(dsse.sign(encode_statement(statement), signers or (SIGNERS[statement.sender],)))
+    """The envelope of a statement, signed by its sender, or two persons of the operator, unless others are given."""
+    own = (SIGNERS[statement.sender], *([SECOND_PERSON] if statement.kind in FOUR_EYES else []))
+    return encode_envelope(dsse.sign(encode_statement(statement), signers or own))
 
 
-def admitted(statement: Statement, received_at: datetime = LATER) -> Admitted:
-    """A statement that has passed admission."""
-    data = signed(statement)
+def admitted(statement: Statement, received_at: datetime = LATER, *, by: Sequence[PrivateKeySigner] = ()) -> Admitted:
+    """A statement that has passed admission, signed as :func:`signed` does."""
+    data = signed(statement, *by)
     return Admitted(statement, data, dsse.digest(data), received_at)
 
 
@@ -118,8 +124,20 @@ def reply(to: Admitted, body: Any, number: int, **changes: Any) -> Admitted:
     return admitted(a_statement(body, **{**place, **changes}))
 
 
+def a_record(directory: Directory | None = None, *, number: int = 80, **changes: Any) -> Admitted:
+    """A directory that is put on record: unless given, of everyone on the channel."""
+    body = DirectoryRecord(document=directory_toml(directory or a_directory()))
+    return admitted(a_statement(body, id=an_id(number), **changes))
+
+
 def an_erasure_of(
-    flag: Admitted, *said: Admitted, number: int = 90, recipient: str = PLATFORM, at: Storage | None = None
+    flag: Admitted,
+    *said: Admitted,
+    number: int = 90,
+    recipient: str = PLATFORM,
+    at: Storage | None = None,
+    by: Sequence[PrivateKeySigner] = (),
+    **changes: Any,
 ) -> Admitted:
     """The operator's erasure of a flag's case, in which this was said besides.
 
@@ -129,6 +147,8 @@ def an_erasure_of(
         number: Of the erasure's id.
         recipient: The side that is told.
         at: Where all of it is. None: a log that begins with it, and has nothing in between.
+        by: Who signs, but for two persons.
+        changes: Of the statement.
     """
     if at is not None:
         rows = {row.digest: row for row in at.rows(range(at.current_head().frontier.size))}
@@ -139,7 +159,17 @@ def an_erasure_of(
             to = one.statement.recipient
             numbers[to] += 1
             places.append(ErasedStatement(digest=one.digest, index=index, recipient=to, sequence=numbers[to]))
-    return reply(flag, an_erasure(statements=tuple(places)), number, recipient=recipient)
+    made = reply(flag, an_erasure(statements=tuple(places)), number, **{"recipient": recipient, **changes})
+    return admitted(made.statement, by=by) if by else made
+
+
+def erasures_of(flag: Admitted, *said: Admitted, number: int = 90, **options: Any) -> tuple[Admitted, Admitted]:
+    """The same to each side, the platform first, with ids from ``number`` on."""
+    to_platform, to_ministry = (
+        an_erasure_of(flag, *said, number=number + n, recipient=side, **options)
+        for n, side in enumerate((PLATFORM, MINISTRY))
+    )
+    return to_platform, to_ministry
 
 
 def counting_salts(start: int = 0) -> Callable[[], bytes]:
@@ -148,7 +178,7 @@ def counting_salts(start: int = 0) -> Callable[[], bytes]:
     return lambda: next(numbers).to_bytes(SALT_SIZE, "big")
 
 
-def put(storage: Storage, *items: Admitted, **options: Any) -> list[Any]:
+def put(storage: Storage, *items: Admitted | Together, **options: Any) -> list[Any]:
     """Appends a group to a log as the ledger does, and gives its outcomes."""
     outcomes: list[Any] = []
     with storage.append() as transaction:
@@ -158,17 +188,18 @@ def put(storage: Storage, *items: Admitted, **options: Any) -> list[Any]:
 
 def put_into(
     transaction: Append,
-    *items: Admitted,
+    *items: Admitted | Together,
     salt: Callable[[], bytes] | None = None,
     room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
 ) -> list[Any]:
     """The same within a transaction that the test has opened."""
-    replies = [item.statement for item in items if item.statement.kind not in OPENING]
+    statements = [item.statement for item in one_by_one(items)]
+    replies = [statement for statement in statements if statement.kind not in OPENING]
     known = transaction.load(
-        {item.statement.id for item in items},
+        {statement.id for statement in statements},
         {one.case_id for one in replies},
         {(one.case_id, one.in_reply_to) for one in replies},
-        {item.statement.recipient for item in items},
+        {statement.recipient for statement in statements},
         {one.case_id for one in replies if one.kind is Kind.ERASURE},
     )
     result = sequence(items, transaction.head(), known, LOG, salt or counting_salts(), room=room)

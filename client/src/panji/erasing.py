@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from panji.core.statements import ErasedStatement, Erasure
-from panji.core.vocabulary import BY_THE_OPERATOR, CaseState
+from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind
 from panji.errors import InputError, PanjiError, VerificationError
 from panji.wire.times import to_datetime
 
@@ -67,6 +68,7 @@ class CaseOutline:
             ]
             if not statements:
                 raise VerificationError("the case is said to have no statements")
+            _require_of_one_case(statements, message.authority, message.platform)
             return cls(
                 identifier,
                 message.authority,
@@ -87,6 +89,34 @@ class CaseOutline:
             for one in self.statements
             if one.kind not in BY_THE_OPERATOR
         )
+
+
+def _require_of_one_case(statements: Sequence[StatementOutline], authority: str, platform: str) -> None:
+    """Check that an outline can be of one case, before two persons sign what it says.
+
+    Raises:
+        VerificationError: It cannot.
+    """
+    # 1 Two sides, and a flag from one to the other at the beginning. Stops an erasure that answers something else.
+    first = statements[0]
+    if authority == platform or (first.kind, first.sender, first.recipient) != (Kind.FLAG, authority, platform):
+        raise VerificationError("the case is said to begin with something else than a flag between its sides")
+    # 2 All that is said between these two, or by the operator to one of them. Stops others' feeds from being mixed in:
+    #   with the erasure an exchange could hide what stands at these places there.
+    for one in statements:
+        by_the_operator = one.kind in BY_THE_OPERATOR and one.sender not in {authority, platform}
+        if not (by_the_operator or one.sender in {authority, platform} - {one.recipient}) or (
+            one.recipient not in {authority, platform}
+        ):
+            raise VerificationError(
+                f"entry {one.index} is not between the sides of the case, {authority} and {platform}"
+            )
+    # 3 In the log's order, each once, and so in each feed. Stops one place from being named as two.
+    for side in (None, authority, platform):
+        of_it = [one for one in statements if side in {None, one.recipient}]
+        for before, after in pairwise(of_it):
+            if before.index >= after.index or (side is not None and before.sequence >= after.sequence):
+                raise VerificationError(f"entry {after.index} of the case is not in the log's order")
 
 
 def erasures(

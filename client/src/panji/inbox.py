@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from panji.core import envelope as dsse
 from panji.errors import DeliveryError, InputError, MalformedError
 from panji.store import damaged
 from panji.trust import Erased, Verified
@@ -14,6 +13,7 @@ from panji.wire.receipts import encode_receipt, parse_receipt
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from panji.core.receipt import Receipt
     from panji.store import Store
 
 
@@ -52,7 +52,7 @@ class Inbox:
             ).fetchone()
         if sequence is None and not (place == 0 or row or skipped):
             raise damaged(f"its cursor stands at {place}, and nothing was delivered there")
-        return Cursor(place, _index(place, row[0])) if row else Cursor(place)
+        return Cursor(place, _receipt(place, row[0]).index) if row else Cursor(place)
 
     def keep(self, delivered: Iterable[Verified | Erased]) -> None:
         """Keeps verified statements, all in one commit. What is here already stays as it is.
@@ -60,8 +60,9 @@ class Inbox:
         Of one whose content was erased before we had it, the place is kept. What we had stays ours to delete.
 
         Raises:
-            DeliveryError: Another statement was delivered under the same sequence before: the exchange has rewritten
-                our feed.
+            DeliveryError: Another statement was delivered under the same sequence before, or its place: the exchange
+                has rewritten our feed.
+            ConfigError: The receipt that was kept of it is damaged.
         """
         with self._store.transaction() as connection:
             for one in delivered:
@@ -71,9 +72,8 @@ class Inbox:
                     (receipt.sequence, *_what_was_said(one), encode_receipt(receipt), receipt.index),
                 ).rowcount
                 if not added:
-                    row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (receipt.sequence,))
-                    (before,) = row.fetchone()
-                    if before and dsse.digest(before) != receipt.digest:
+                    row = connection.execute("SELECT receipt FROM inbox WHERE sequence = ?", (receipt.sequence,))
+                    if not _is_same(receipt, row.fetchone()[0]):
                         raise DeliveryError(f"the feed had another statement at sequence {receipt.sequence} before")
 
     def advance(self, sequence: int) -> None:
@@ -96,13 +96,15 @@ class Inbox:
         """Checks that statements which came by another way than the feed are those that the feed had in their places.
 
         Raises:
-            DeliveryError: The feed had another statement in the place of one: it is kept from the feed.
+            DeliveryError: The feed had another statement in the place of one, be it one that was erased: it is kept
+                from the feed.
+            ConfigError: The receipt that was kept of it is damaged.
         """
         with self._store.transaction() as connection:
             for one in statements:
                 place = one.receipt.sequence
-                row = connection.execute("SELECT envelope FROM inbox WHERE sequence = ?", (place,)).fetchone()
-                if row and row[0] not in {b"", one.envelope}:
+                row = connection.execute("SELECT receipt FROM inbox WHERE sequence = ?", (place,)).fetchone()
+                if row and not _is_same(one.receipt, row[0]):
                     raise DeliveryError(
                         f"statement {one.statement.id} is at sequence {place} of our feed by its receipt, and the feed"
                         " had another one there"
@@ -115,11 +117,17 @@ def _what_was_said(one: Verified | Erased) -> tuple[str, str, str, bytes]:
     return "", one.erasure.statement.case, one.receipt.kind, b""
 
 
-def _index(sequence: int, receipt: bytes) -> int:
+def _is_same(receipt: Receipt, kept: bytes) -> bool:
+    """Whether both are of one entry. What an erased place was comes from its receipt alone, so that is what counts."""
+    before = _receipt(receipt.sequence, kept)
+    return (before.digest, before.index) == (receipt.digest, receipt.index)
+
+
+def _receipt(sequence: int, receipt: bytes) -> Receipt:
     try:
         proven = parse_receipt(receipt)
     except MalformedError as error:
         raise damaged(f"its receipt of statement {sequence} is none") from error
     if proven.sequence != sequence:
         raise damaged(f"its receipt of statement {sequence} is another's")
-    return proven.index
+    return proven

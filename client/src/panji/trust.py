@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from panji.core.statements import Statement
 
 _PERSONS = 2
+_SIDES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +163,13 @@ class Trust:
         except InputError as error:
             raise ReceiptError(f"what is left of the receipt makes no entry: {error}") from error
         merkle.verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
-        # 2 Nothing that is never erased. Stops an exchange from hiding what it has said itself.
+        # 2 Without its salt. Stops an exchange from showing as gone what it gives away to guess at.
+        if receipt.salt:
+            raise ReceiptError("the content is missing, and the receipt still has the salt, which goes with it")
+        # 3 Nothing that is never erased. Stops an exchange from hiding what it has said itself.
         if receipt.kind in BY_THE_OPERATOR:
             raise DeliveryError(f"the content of a {receipt.kind} is missing, which is never erased")
-        # 3 Two persons have signed that this statement is erased, at this very place, and the log has it. Stops an
+        # 4 Two persons have signed that this statement is erased, at this very place, and the log has it. Stops an
         #   exchange from leaving out what it would rather not deliver, be it under the name of what was erased.
         body = erasure.statement.body
         place = ErasedStatement(
@@ -173,7 +177,12 @@ class Trust:
         )
         if not isinstance(body, Erasure) or place not in body.statements:
             raise DeliveryError("the content is missing, and no erasure names it at this place")
-        # 4 After it was said. Stops an old erasure from standing for what came later.
+        # 5 As a statement of the one case that the erasure is of: it answers the flag, which it names first, and all is
+        #   between two sides, of which one is told. Stops places of others' feeds that two persons signed unseen.
+        parties = {erasure.statement.recipient, *(one.recipient for one in body.statements)}
+        if erasure.statement.in_reply_to != body.statements[0].digest or len(parties) > _SIDES:
+            raise DeliveryError("the content is missing, and the erasure that names it is not of one case")
+        # 6 After it was said. Stops an old erasure from standing for what came later.
         if erasure.receipt.index <= receipt.index:
             raise DeliveryError("the content is missing, and the erasure is older than it")
         return Erased(receipt, erasure)

@@ -163,7 +163,8 @@ EVENTS: Mapping[str, Event] = {
     ),
     "statement.refused": Event(
         "warning",
-        "A statement was refused; log and case are untouched.",
+        "A statement was refused; log and case are untouched. Of an erasure's two, neither is taken where one is "
+        "refused, and the other has its reason.",
         (*_CALL, "item", "reason", "code", "retryable", "violations", "digest", "bytes"),
     ),
     "call.finished": Event(

@@ -22,7 +22,7 @@ from panji_server.ledger import Ledger, receipts
 from panji_server.limits import units
 from panji_server.pace import Pace
 from panji_server.presence import Presence
-from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, content_erased
+from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, Together, content_erased
 from panji_server.storage.base import StorageError
 from panji_server.tiles import newest_checkpoint
 
@@ -149,9 +149,15 @@ class Exchange:
         self._ledger.start()
 
     async def submit(
-        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation, *, together: bool = False
     ) -> list[Accepted | Repeated | RefusedError]:
         """Takes statements through all steps; returns an outcome for each, in order, once what was accepted is durable.
+
+        Args:
+            envelopes: The exact bytes that arrived.
+            allowed: Kinds that the called method takes.
+            caller: The organisation that calls.
+            together: All are taken, in one commit, or none. Where one is refused, so are the others.
 
         Raises:
             RefusedError: For the call as a whole: RATE_LIMITED, OVERLOADED, SHUTTING_DOWN, STORAGE_FAILED.
@@ -162,7 +168,7 @@ class Exchange:
         self._submitting += 1
         self._quiet.clear()
         try:
-            return await self._submit(envelopes, allowed, caller)
+            return await (self._submit_together if together else self._submit)(envelopes, allowed, caller)
         finally:
             self._submitting -= 1
             if not self._submitting:
@@ -171,8 +177,7 @@ class Exchange:
     async def _submit(
         self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
     ) -> list[Accepted | Repeated | RefusedError]:
-        # Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged.
-        now = max(self._clock(), self._latest)
+        now = self._now()
         self._ledger.require_room(len(envelopes))
         # In parts, each a turn behind the one before, so that other calls get in between those of a long batch.
         answers = [
@@ -185,9 +190,28 @@ class Exchange:
         pace = Pace()
         for number, (outcome, data) in enumerate(zip(outcomes, envelopes, strict=True)):
             if isinstance(outcome, RefusedError) and outcome.reason in _MAY_BE_OLD:
-                outcomes[number] = await self._accepted_before(data, caller, outcome)
+                if (row := await self._accepted_before(data, caller)) is not None:
+                    outcomes[number] = content_erased() if row.erased else Repeated(row)
                 await pace.breathe()
         return outcomes
+
+    async def _submit_together(
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation
+    ) -> list[Accepted | Repeated | RefusedError]:
+        # What is in the log is asked for first, not last: it stays there whatever becomes of the others, so that all
+        # or none is a question about these. An older release may have taken one of them alone, and today it may be too
+        # old to be admitted.
+        known = [await self._accepted_before(data, caller) for data in envelopes]
+        there = [row if row is not None and row.kind in allowed and not row.erased else None for row in known]
+        missing = [data for data, row in zip(envelopes, there, strict=True) if row is None]
+        self._ledger.require_room(len(missing))
+        admit = partial(self._admit_together, missing, allowed, caller, self._now())
+        taken = iter(await self._ledger.submit(admit, len(missing), sum(map(len, missing))) if missing else ())
+        return [next(taken) if row is None else Repeated(row) for row in there]
+
+    def _now(self) -> datetime:
+        # Never before the last receipt, whatever the clock does: keys and grants must hold at the time that is logged.
+        return max(self._clock(), self._latest)
 
     async def state(self, statements: Sequence[Admitted]) -> list[Accepted | Repeated | RefusedError]:
         """Puts the exchange's own statements into the log; returns an outcome for each once all are durable.
@@ -241,9 +265,16 @@ class Exchange:
             drafts.append((self._quorum.refusal() if self._quorum is not None else None) or draft)
         return drafts
 
-    async def _accepted_before(
-        self, data: bytes, caller: Organisation, refusal: RefusedError
-    ) -> Repeated | RefusedError:
+    def _admit_together(
+        self, envelopes: Sequence[bytes], allowed: frozenset[Kind], caller: Organisation, now: datetime
+    ) -> Together | list[Admitted | RefusedError]:
+        drafts = self._admit(envelopes, allowed, caller, now)
+        refusal = next((one for one in drafts if isinstance(one, RefusedError)), None)
+        if refusal is None:
+            return Together(tuple(one for one in drafts if not isinstance(one, RefusedError)))
+        return [one if isinstance(one, RefusedError) else refusal for one in drafts]
+
+    async def _accepted_before(self, data: bytes, caller: Organisation) -> Row | None:
         """Retrying is safe for ever: what was accepted once gets its receipt, though today it would be refused.
 
         The payload is parsed here without a verified signature, to look up its id and for nothing else: the receipt is
@@ -252,17 +283,19 @@ class Exchange:
         try:
             identifier, _, _ = peek(parse_envelope(data).payload)
         except PanjiError:
-            return refusal
+            return None
         if form.uuid7(identifier):
-            return refusal
+            return None
         row = await self.read(self.storage.find, identifier)
         if row is not None and row.sender == caller.id and row.digest == dsse.digest(data):
-            return content_erased() if row.erased else Repeated(row)
-        return refusal
+            return row
+        return None
 
     async def receipts(self, rows: Sequence[Row]) -> list[Receipt]:
         """Returns the receipts of stored statements."""
-        recent = [self._recent.get(row.index) for row in rows]
+        # A receipt that is remembered has its salt. An erasure is durable before this loop hears of it and forgets
+        # them, up to a second where somebody reads the database; a row that is read then has no content any more.
+        recent = [None if row.erased else self._recent.get(row.index) for row in rows]
         missing = [row for row, receipt in zip(rows, recent, strict=True) if receipt is None]
         made = iter(await self.read(receipts, self.storage, missing, self._log) if missing else ())
         return [receipt if receipt is not None else next(made) for receipt in recent]

@@ -11,12 +11,14 @@ import asyncio
 import heapq
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from itertools import count as counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import merkle
@@ -25,16 +27,26 @@ from panji.core.entry import SALT_SIZE
 from panji.core.vocabulary import OPENING, Kind
 from panji.errors import InputError, ProofError, Reason, RefusedError, VerificationError
 from panji_server.pace import Pace
-from panji_server.sequencing import Accepted, CaseRoom, Repeated, leaf_of, receipt_of, sequence
+from panji_server.sequencing import (
+    Accepted,
+    Admitted,
+    CaseRoom,
+    Repeated,
+    Together,
+    leaf_of,
+    one_by_one,
+    receipt_of,
+    sequence,
+)
 from panji_server.storage.base import Row, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from panji.core.merkle import Position
     from panji.core.note import NoteSigner, NoteVerifier
     from panji.core.receipt import Receipt
-    from panji_server.sequencing import Admitted, NextLook
+    from panji_server.sequencing import NextLook
     from panji_server.storage.base import Append, Storage
 
 MAX_GROUP = 200
@@ -50,6 +62,8 @@ _RETRY = timedelta(seconds=1)
 
 T = TypeVar("T")
 Outcome = Accepted | Repeated | RefusedError
+Drafts = Sequence[Admitted | RefusedError] | Together
+"""What admission makes of a submission: each statement or why it is refused, or all that are taken together."""
 
 
 @dataclass(slots=True, order=True)
@@ -59,7 +73,7 @@ class _Submission:
     turn: int
     number: int
     """Among those of one turn, in the order in which they came."""
-    admit: Callable[[], Sequence[Admitted | RefusedError]] = field(compare=False)
+    admit: Callable[[], Drafts] = field(compare=False)
     count: int = field(compare=False)
     size: int = field(compare=False)
     answer: asyncio.Future[list[Outcome]] = field(compare=False)
@@ -129,7 +143,7 @@ class Ledger:
         return await self.submit(lambda: items, len(items), sum([len(item.envelope) for item in items]))
 
     def submit(
-        self, admit: Callable[[], Sequence[Admitted | RefusedError]], count: int, size: int, *, turns: int = 0
+        self, admit: Callable[[], Drafts], count: int, size: int, *, turns: int = 0
     ) -> asyncio.Future[list[Outcome]]:
         """Queues statements that are admitted when their turn comes.
 
@@ -137,7 +151,8 @@ class Ledger:
         the same work takes nearly twice as long, since the processor's caches are cold each time.
 
         Args:
-            admit: Gives the statements, and in the place of each that is refused the refusal.
+            admit: Gives the statements, and in the place of each that is refused the refusal. Those that it gives as
+                belonging together are written in one commit, all of them or none.
             count: How many there will be; at most :data:`MAX_GROUP` share a commit.
             size: How many bytes they have; at most :data:`MAX_GROUP_BYTES` share a commit.
             turns: Commits that whoever comes later may still go before. A long call's parts say 0, 1, 2 and so on: then
@@ -304,11 +319,16 @@ class Ledger:
         for submission in group:
             drafts.append(submission.admit())
             await pace.breathe()
-        items = [one for draft in drafts for one in draft if not isinstance(one, RefusedError)]
+        items: list[Admitted | Together] = []
+        for draft in drafts:
+            if isinstance(draft, Together):
+                items.append(draft)
+            else:
+                items += [one for one in draft if not isinstance(one, RefusedError)]
         outcomes = iter(await self._append(items) if items else ())
-        return [[one if isinstance(one, RefusedError) else next(outcomes) for one in draft] for draft in drafts]
+        return [_outcomes(draft, outcomes) for draft in drafts]
 
-    async def _append(self, items: Sequence[Admitted]) -> list[Outcome]:
+    async def _append(self, items: Sequence[Admitted | Together]) -> list[Outcome]:
         with ExitStack() as undo:
             transaction = undo.enter_context(self._storage.append())
             outcomes = self._write(items, transaction)
@@ -319,20 +339,28 @@ class Ledger:
         # From here on everything accepted is durable. A crash before the answer is a retry for the sender.
         return outcomes
 
-    def _write(self, items: Sequence[Admitted], transaction: Append) -> list[Outcome]:
-        replies = [item.statement for item in items if item.statement.kind not in OPENING]
+    def _write(self, items: Sequence[Admitted | Together], transaction: Append) -> list[Outcome]:
+        statements = [item.statement for item in one_by_one(items)]
+        replies = [statement for statement in statements if statement.kind not in OPENING]
         known = transaction.load(
-            {item.statement.id for item in items},
+            {statement.id for statement in statements},
             {reply.case_id for reply in replies},
             {(reply.case_id, reply.in_reply_to) for reply in replies},
-            {item.statement.recipient for item in items},
+            {statement.recipient for statement in statements},
             {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
-        head, salts = transaction.head(), _salts(len(items))
+        head, salts = transaction.head(), _salts(len(statements))
         result = sequence(items, head, known, self._signer, salts, room=self._room, next_look=self._next_look)
         if result.commit is not None:
             transaction.store(result.commit)
         return result.outcomes
+
+
+def _outcomes(draft: Drafts, outcomes: Iterator[Outcome]) -> list[Outcome]:
+    """Those of one submission, its refusals in their places."""
+    if isinstance(draft, Together):
+        return list(islice(outcomes, len(draft.items)))
+    return [one if isinstance(one, RefusedError) else next(outcomes) for one in draft]
 
 
 def _salts(count: int) -> Callable[[], bytes]:

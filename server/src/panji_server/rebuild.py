@@ -2,7 +2,9 @@
 
 The log is the envelopes with their salts and times of receipt, in their order, and the signed checkpoints. All else
 in the database follows from these: who spoke to whom, the places in feeds, the cases with their targets, the tree. Of
-erased statements the log has only the entries, for which the tree still vouches; what else the database says is kept.
+erased statements the log has only the entries, for which the tree still vouches; places, digests and sides are those
+that two persons have signed. What nothing in the log says of an erased case is kept as it is in the database: the ids
+of its replies, what the flag was about, how far the platform had got, and the outcome for each target.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +67,7 @@ def rebuild(storage: Storage, fresh: Storage, log: NoteVerifier, *, progress: Ca
     if flaws := storage.flaws():
         raise DifferenceError(f"the database is damaged: {flaws[0]}")
     size = storage.current_head().frontier.size
-    erasures = Erasures(storage)
+    erasures = Erasures(storage, log.name)
     rows = (row for start in range(0, size, _READ) for row in storage.rows(range(start, min(start + _READ, size))))
     done = 0
     for tree_size, group in groupby(rows, key=lambda row: row.tree_size):
@@ -165,6 +168,8 @@ class _Replay:
         if statement is None:
             self._erased(row)
             return row
+        if statement.kind is Kind.ERASURE and (flaw := self._erasures.undone(row)):
+            raise DifferenceError(f"statement {row.index} {flaw}")
         sequence = self._sequences.get(statement.recipient, 0) + 1
         self._sequences[statement.recipient] = sequence
         digest = dsse.digest(row.envelope)
@@ -206,7 +211,11 @@ class _Replay:
         case = found[1]
         if (case.authority, case.platform, case.opened_at) != (row.sender, row.recipient, row.received_at):
             raise DifferenceError(f"{where}: the parties or the time of opening are not those of the flag")
-        return case
+        # As its flag left it, so that what the operator says makes of it again what follows from that: lateness, the
+        # time of the latest statement, and the end. Whatever the sides said in between has changed nothing of these.
+        return replace(
+            case, state=CaseState.SUBMITTED, open_question=b"", updated_at=row.received_at, overdue_since=None
+        )
 
     def _case_index(self, row: Row, statement: Statement, digest: bytes) -> int:
         if statement.kind in RECORDS:
@@ -217,8 +226,6 @@ class _Replay:
         if found is None:
             raise DifferenceError(f"statement {row.index} belongs to a case that is not in the log before it")
         index, case = found
-        if case.state is CaseState.ERASED:
-            return index  # as it has been kept: what led to it is gone
         try:
             return self._put(index, cases.apply(case, statement, digest, row.received_at))
         except RefusedError as refusal:

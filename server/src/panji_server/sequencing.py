@@ -6,6 +6,7 @@ the group sees the cases as an earlier one left them. A refused statement change
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -22,7 +23,7 @@ from panji.errors import InputError, Reason, RefusedError
 from panji_server.storage.base import Commit, Head, Row, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from panji.core.case import Case
@@ -87,6 +88,13 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Statements of which all are taken or none: one alone would say, or do, what nobody has asked for."""
+
+    items: tuple[Admitted, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """A statement with its place in the log."""
 
@@ -111,8 +119,13 @@ class Sequenced:
     commit: Commit | None
 
 
+def one_by_one(items: Iterable[Admitted | Together]) -> list[Admitted]:
+    """Returns the statements of a group, those that belong together too, in order."""
+    return [one for item in items for one in (item.items if isinstance(item, Together) else (item,))]
+
+
 def sequence(
-    items: Sequence[Admitted],
+    items: Sequence[Admitted | Together],
     head: Head,
     known: Known,
     signer: NoteSigner,
@@ -124,7 +137,7 @@ def sequence(
     """Orders a group of statements after the head of the log.
 
     Args:
-        items: The group, in order.
+        items: The group, in order. Of statements that are refused together each has an outcome, the first refusal.
         head: Where the log ends.
         known: What the database holds of everything that the group names.
         signer: The log's key.
@@ -137,9 +150,14 @@ def sequence(
     drafts: list[Row | Repeated | RefusedError] = []
     for item in items:
         try:
-            drafts.append(group.take(item, salt()))
+            if isinstance(item, Together):
+                after = group.branch()
+                drafts += [after.take(one, salt()) for one in item.items]
+                group = after
+            else:
+                drafts.append(group.take(item, salt()))
         except RefusedError as refusal:
-            drafts.append(refusal)
+            drafts += [refusal] * (len(item.items) if isinstance(item, Together) else 1)
     if not group.rows:
         return Sequenced([one for one in drafts if not isinstance(one, Row)], None)
     # One extension of the tree, one checkpoint, one signature for the whole group.
@@ -242,6 +260,13 @@ class _Group:
         self.changed: dict[int, Case] = {}
         self.erased: set[int] = set()
 
+    def branch(self) -> _Group:
+        """Returns a group that goes on from here by itself; what it takes is not taken here."""
+        made = copy(self)
+        # Every container anew, so that none can be forgotten; what they hold is never changed in its place.
+        vars(made).update({name: copy(it) for name, it in vars(self).items() if isinstance(it, dict | set | list)})
+        return made
+
     def take(self, item: Admitted, salt: bytes) -> Row | Repeated:
         """Gives a statement its place, or raises RefusedError and changes nothing."""
         statement = item.statement
@@ -269,6 +294,7 @@ class _Group:
         case: Case | None
         if statement.kind is Kind.FLAG:
             case_index, case = self._next, cases.open_case(statement, item.digest, received_at)
+            self._erasable[case_index] = []
         elif statement.kind in RECORDS:
             case_index, case = self._next, None
         else:
@@ -290,7 +316,7 @@ class _Group:
             self._cases[case.id] = (case_index, case)
             self.changed[case_index] = case
         if case_index in self._erasable and statement.kind not in BY_THE_OPERATOR:
-            self._erasable[case_index].append(row.place)
+            self._erasable[case_index] = [*self._erasable[case_index], row.place]
         if statement.kind is Kind.ERASURE:
             self.erased.add(case_index)
         return row

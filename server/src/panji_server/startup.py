@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.merkle import Frontier
-from panji.core.vocabulary import BY_THE_OPERATOR, OPENING
+from panji.core.vocabulary import OPENING, Kind
 from panji.errors import InputError, NoteError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
+from panji_server.erasures import Erasures
 from panji_server.sequencing import leaf_of
 from panji_server.storage.base import Storage, StorageError
 
@@ -73,12 +74,16 @@ def audit(storage: Storage, log: NoteVerifier) -> tuple[Checkpoint | None, int]:
         raise StorageError("statements are missing from the end of the log")
     leaves = storage.nodes([(0, row.index) for row in rows])
     cases = _named(storage, rows)
+    erasures = Erasures(storage, log.name, to_both=False)
     for row in rows:
         if leaf_of(row) != leaves.get((0, row.index)):
             raise StorageError(f"the statement at index {row.index} is not the one that was logged")
         # 5 What they are found and answered by is what they say. Stops taking the same bytes twice under an id that was
-        #   changed, showing them to others, and erasure of which nobody has said anything.
-        _check_columns(storage, row, cases)
+        #   changed, and showing them to others.
+        _check_columns(row, cases)
+        # 6 What is gone was erased by two persons, and what they erased is gone (the steps of panji_server.erasures).
+        #   Stops erasure by one, and delivering again what was put back.
+        _check_erasures(row, erasures)
     return checkpoint, len(rows)
 
 
@@ -124,11 +129,19 @@ def _named(storage: Storage, rows: Sequence[Row]) -> Mapping[int, str]:
     return {row.index: row.id for row in openings}
 
 
-def _check_columns(storage: Storage, row: Row, cases: Mapping[int, str]) -> None:
+def _check_erasures(row: Row, erasures: Erasures) -> None:
+    flaw = ""
     if row.erased:
-        if row.kind in BY_THE_OPERATOR or storage.erasure(row.case_index) is None:
-            raise StorageError(f"what the statement at index {row.index} said is gone, and was not erased")
-        return
+        flaw = erasures.flaw(row)
+    elif row.kind == Kind.ERASURE:
+        flaw = erasures.undone(row)
+    if flaw:
+        raise StorageError(f"the statement at index {row.index} {flaw}")
+
+
+def _check_columns(row: Row, cases: Mapping[int, str]) -> None:
+    if row.erased:
+        return  # what it is kept under, no more than its erasure says
     try:
         said = parse_statement(parse_envelope(row.envelope).payload, strict=False)
     except InputError as error:

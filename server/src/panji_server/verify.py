@@ -3,7 +3,8 @@
 Beyond what :mod:`panji.core.audit` checks of any log, a database must hold
 
 * every node of the tree, those inside of tiles too: proofs are made of them;
-* of every statement the envelope and the salt that its log entry commits to, or an erasure that accounts for it;
+* of every statement the envelope and the salt that its log entry commits to, or an erasure that accounts for it, by two
+  persons and to each side; and nothing of what an erasure names;
 * for every statement the checkpoint that its receipt carries, signed, and of this history;
 * the tables and indexes of its schema and nothing else, and no index that misses a record.
 
@@ -25,6 +26,7 @@ from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import commit
 from panji.core.merkle import Frontier
 from panji.core.tiles import ENTRIES
+from panji.core.vocabulary import Kind
 from panji.errors import AuditError, InputError, TransportError
 from panji_server import offline, tiles
 from panji_server.erasures import Erasures
@@ -44,7 +46,7 @@ class DatabaseReader(LogReader):
     def __init__(self, storage: Storage, log: NoteVerifier) -> None:
         self._storage = storage
         self._log = log
-        self._erasures = Erasures(storage)
+        self._erasures = Erasures(storage, log.name)
 
     def checkpoint(self) -> str:
         """Return the newest signed checkpoint."""
@@ -72,9 +74,11 @@ class DatabaseReader(LogReader):
         rows = self._storage.rows(range(bundle.first_entry, bundle.first_entry + bundle.width))
         for row in rows:
             if row.erased:
-                self._check_erased(row)
-            else:
-                _check_statement(row)
+                _require(row, self._erasures.flaw(row))
+                continue
+            _check_statement(row)
+            if row.kind == Kind.ERASURE:
+                _require(row, self._erasures.undone(row))
         sizes = sorted({row.tree_size for row in rows})
         notes = self._storage.checkpoints(sizes)
         for row in rows:
@@ -88,10 +92,6 @@ class DatabaseReader(LogReader):
             raise AuditError(f"the checkpoint of {size} entries", f"says {head.size}")
         return head
 
-    def _check_erased(self, row: Row) -> None:
-        if flaw := self._erasures.flaw(row):
-            raise AuditError(f"entry {row.index}", flaw)
-
     def _check_inner(self, tile: Tile, hashes: list[bytes]) -> None:
         first = tile.index * parts.WIDTH
         inner = {
@@ -102,6 +102,11 @@ class DatabaseReader(LogReader):
         for (height, index), value in inner.items():
             if stored.get((height, index)) != value:
                 raise AuditError(f"node {index} of height {height}", "is not what the nodes below it make")
+
+
+def _require(row: Row, flaw: str) -> None:
+    if flaw:
+        raise AuditError(f"entry {row.index}", flaw)
 
 
 def _check_statement(row: Row) -> None:

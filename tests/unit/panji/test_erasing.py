@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.evidence import OPERATOR, Stage
-from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_deadline_missed, an_acknowledgement, an_id
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    NOON,
+    PLATFORM,
+    STRANGER,
+    a_deadline_missed,
+    a_statement,
+    an_acknowledgement,
+    an_id,
+)
 
 from panji import erasing
 from panji.core import envelope as dsse
@@ -184,6 +194,69 @@ def test_an_outline_is_read_and_one_that_is_none_is_refused() -> None:
         CaseOutline.of(CASE, message)
 
 
+def told(*statements: tuple[str, str, int, str, int], **changes: Any) -> CaseOutline:
+    """The outline that an exchange tells: kind, sender, index, recipient and sequence of each statement."""
+    names = ("kind", "sender", "index", "recipient", "sequence")
+    response: Any = administration.DescribeCaseResponse
+    fields = {"authority": MINISTRY, "platform": PLATFORM, "state": 1, "opened_at": {"seconds": 1777900000}, **changes}
+    return CaseOutline.of(
+        CASE,
+        response(**fields, statements=[{"digest": FIRST, **dict(zip(names, one, strict=True))} for one in statements]),
+    )
+
+
+OPENED = ("flag", MINISTRY, 1, PLATFORM, 4)
+ANSWERED = ("acknowledgement", PLATFORM, 5, MINISTRY, 7)
+MISSED = [("deadline_missed", OPERATOR, 6, MINISTRY, 8), ("deadline_missed", OPERATOR, 7, PLATFORM, 9)]
+
+
+def test_an_outline_with_everything_that_a_case_may_have_is_believed() -> None:
+    letter = ("correspondence", MINISTRY, 8, PLATFORM, 10)
+    assert [one.index for one in told(OPENED, ANSWERED, *MISSED, letter).said] == [1, 5, 8]
+
+
+@pytest.mark.parametrize(
+    ("statements", "why"),
+    [
+        pytest.param(
+            [OPENED, ("correspondence", STRANGER, 5, MINISTRY, 7)], "entry 5 is not between", id="a stranger's"
+        ),
+        pytest.param([OPENED, ("flag", MINISTRY, 5, STRANGER, 7)], "entry 5 is not between", id="to a stranger"),
+        pytest.param([OPENED, ("flag", "other", 5, STRANGER, 7)], "entry 5 is not between", id="between strangers"),
+        pytest.param([OPENED, ("correspondence", MINISTRY, 5, MINISTRY, 7)], "entry 5 is not", id="to oneself"),
+        pytest.param(
+            [OPENED, ("deadline_missed", OPERATOR, 5, STRANGER, 7)], "entry 5 is not", id="a stranger is told"
+        ),
+        pytest.param(
+            [OPENED, ("deadline_missed", PLATFORM, 5, PLATFORM, 7)], "entry 5 is not", id="a side as operator"
+        ),
+        pytest.param([ANSWERED], "begin with something else than a flag", id="no flag first"),
+        pytest.param([ANSWERED, OPENED], "begin with something else than a flag", id="the flag later"),
+        pytest.param([("flag", STRANGER, 1, PLATFORM, 4)], "begin with something else", id="a stranger's flag"),
+        pytest.param([("flag", PLATFORM, 1, MINISTRY, 4)], "begin with something else", id="the sides swapped"),
+        pytest.param([OPENED, OPENED], "entry 1 of the case is not in the log's order", id="twice"),
+        pytest.param(
+            [OPENED, ("correspondence", MINISTRY, 0, PLATFORM, 5)], "entry 0 of the case", id="before the flag"
+        ),
+        pytest.param(
+            [OPENED, ANSWERED, ("decision", PLATFORM, 4, MINISTRY, 8)], "entry 4 of the case", id="out of order"
+        ),
+        pytest.param(
+            [OPENED, ("correspondence", MINISTRY, 5, PLATFORM, 4)], "entry 5 of the case", id="one number twice"
+        ),
+    ],
+)
+def test_two_persons_are_not_made_to_sign_what_is_no_case(statements: list[Any], why: str) -> None:
+    """Attack: places of others' feeds mixed in, where the exchange would then hide what it likes as erased."""
+    with pytest.raises(VerificationError, match=why):
+        told(*statements)
+
+
+def test_a_case_of_one_with_oneself_is_none() -> None:
+    with pytest.raises(VerificationError, match="begin with something else"):
+        told(("flag", MINISTRY, 1, MINISTRY, 4), platform=MINISTRY)
+
+
 # The places that are left.
 
 
@@ -276,3 +349,43 @@ def test_an_erasure_from_before_does_not_stand_for_what_came_later(stage: Stage)
     early = replace(erasure, receipt=replace(erasure.receipt, index=0))
     with pytest.raises(DeliveryError, match="older"):
         believed(stage, flag, early)
+
+
+def test_a_place_that_comes_with_its_salt_is_refused(stage: Stage) -> None:
+    """Attack: the content is called gone, and what a guess at it can be tried with is given away."""
+    flag, erasure = erased(stage)
+    with pytest.raises(ReceiptError, match="still has the salt"):
+        believed(stage, flag, erasure, salt=flag.receipt.salt)
+
+
+@pytest.mark.parametrize("told", [PLATFORM, STRANGER, MINISTRY])
+def test_a_place_of_a_third_ones_feed_is_not_believed_of_anothers_case(stage: Stage, told: str) -> None:
+    """Attack: two persons have signed an outline into which the exchange had mixed a stranger's flag."""
+    flag = stage.flag()
+    strange = stage.put(a_statement(id=stage.an_id(), sender=MINISTRY, recipient=STRANGER))
+    answer = stage.reply(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY)
+    person(stage, 1)
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=tuple(map(place_of, (flag, strange, answer))))
+    erasure = stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=told)
+    for said in (flag, strange, answer):
+        with pytest.raises(DeliveryError, match="is not of one case"):
+            believed(stage, said, erasure)
+
+
+def test_an_erasure_that_tells_somebody_else_is_not_of_the_case(stage: Stage) -> None:
+    flag, answer = stage.flag(), stage.reply(an_acknowledgement(), sender=PLATFORM, recipient=MINISTRY)
+    person(stage, 1)
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=(place_of(flag), place_of(answer)))
+    erasure = stage.reply(body, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=STRANGER)
+    with pytest.raises(DeliveryError, match="is not of one case"):
+        believed(stage, flag, erasure)
+
+
+def test_an_erasure_answers_the_flag_that_it_names_first(stage: Stage) -> None:
+    """Attack: the erasure of one case names a flag of another between the same two."""
+    mine, other = stage.flag(), stage.flag()
+    person(stage, 1)
+    body = Erasure(legal_basis=BASIS, reasons="So.", statements=(place_of(other),))
+    erasure = stage.reply(body, to=mine, signers=stage.signers[OPERATOR], sender=OPERATOR, recipient=PLATFORM)
+    with pytest.raises(DeliveryError, match="is not of one case"):
+        believed(stage, other, erasure)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from support.evidence import OPERATOR, Stage
 from support.lying_exchange import World
-from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag
+from support.statements import EXCHANGE, MINISTRY, NOON, PLATFORM, a_flag, an_erased_statement, an_erasure
 
+from panji.core.keys import PrivateKeySigner
 from panji.errors import ConfigError, DeliveryError
 from panji.inbox import Cursor, Inbox
 from panji.store import Store
+from panji.trust import Erased
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,3 +107,75 @@ def test_a_statement_that_came_by_another_way_is_the_one_that_the_feed_had_in_it
     other = deliveries(World(), 1)
     with pytest.raises(DeliveryError, match="another one there"):
         inbox.require_same(other)
+
+
+# Places of what was erased.
+
+
+class Feed:
+    """A feed in which a flag was erased, and another flag with a good receipt for the very same number in it."""
+
+    def __init__(self) -> None:
+        stage = Stage()
+        stage.signers[OPERATOR] = [PrivateKeySigner.generate() for _ in range(2)]
+        stage.record()
+        self.flag = stage.flag()
+        it = self.flag.receipt
+        place = an_erased_statement(digest=it.digest, index=it.index, recipient=it.recipient, sequence=it.sequence)
+        erasure = stage.reply(an_erasure(statements=(place,)), sender=OPERATOR, recipient=PLATFORM)
+        self.place = Erased(replace(it, salt=b""), erasure)
+        self.live = stage.flag()
+        self.live = replace(self.live, receipt=replace(self.live.receipt, sequence=it.sequence))
+
+
+def test_a_live_statement_is_not_hidden_behind_the_place_of_one_that_was_erased(inbox: Inbox) -> None:
+    """Attack: a flag is kept from its platform, which is shown an erased place; its sender has a good receipt."""
+    feed = Feed()
+    inbox.keep([feed.place])
+    with pytest.raises(DeliveryError, match="another one there"):
+        inbox.require_same([feed.live])
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep([feed.live])
+
+
+def test_the_place_of_another_statement_is_not_shown_for_one_that_was_delivered(inbox: Inbox) -> None:
+    """Attack: what we have is said to have been something else, which is erased."""
+    feed = Feed()
+    inbox.keep([feed.live])
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep([feed.place])
+    assert inbox.received(feed.live.statement.case) == [feed.live.envelope]
+
+
+def test_the_same_bytes_at_another_place_of_the_log_are_another_statement(inbox: Inbox) -> None:
+    feed = Feed()
+    inbox.keep([feed.flag])
+    moved = replace(feed.flag, receipt=replace(feed.flag.receipt, index=9))
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep([moved])
+    with pytest.raises(DeliveryError, match="another one there"):
+        inbox.require_same([moved])
+
+
+def test_what_was_delivered_and_then_erased_is_the_same(inbox: Inbox) -> None:
+    feed = Feed()
+    inbox.keep([feed.flag])
+    inbox.keep([feed.place])
+    assert inbox.received(feed.flag.statement.case) == [feed.flag.envelope]  # what we had stays ours to delete
+
+
+def test_a_place_that_was_kept_and_the_statement_that_it_was_are_the_same(inbox: Inbox) -> None:
+    feed = Feed()
+    inbox.keep([feed.place])
+    inbox.keep([feed.flag])
+    inbox.require_same([feed.flag])
+
+
+def test_a_damaged_receipt_is_told_and_lets_nothing_pass_as_the_same(store: Store, inbox: Inbox) -> None:
+    feed = Feed()
+    inbox.keep([feed.place])
+    with store.transaction() as connection:
+        connection.execute("UPDATE inbox SET receipt = x'ff'")
+    for check in (inbox.keep, inbox.require_same):
+        with pytest.raises(ConfigError, match="is damaged"):
+            check([feed.flag])

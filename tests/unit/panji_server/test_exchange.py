@@ -22,8 +22,10 @@ from support.rooms import (
     an_accreditation,
     an_erasure_of,
     an_organisation,
+    erasures_of,
     flags,
     put,
+    reply,
     signed,
     told,
 )
@@ -31,8 +33,10 @@ from support.statements import (
     EXCHANGE,
     MINISTRY,
     NOON,
+    OPERATOR,
     PLATFORM,
     STRANGER,
+    a_deadline_missed,
     a_statement,
     an_acknowledgement,
     an_id,
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panji_server.exchange import Delivered
+    from panji_server.sequencing import Admitted
     from panji_server.storage.base import Row, Storage
 
 PATIENCE = 10.0
@@ -120,10 +125,16 @@ class Room:
         text = parse_note(self.storage.checkpoints([size])[size]).text
         self.quorum.add(size, read_answer(alder.cosign(text, seconds(self.now)), text, alder.verifier))
 
-    async def submit(self, *envelopes: bytes, caller: str = MINISTRY) -> list[Any]:
+    async def submit(self, *envelopes: bytes, caller: str = MINISTRY, **options: Any) -> list[Any]:
         who = self.directory.current.organisation(caller)
         assert who is not None
-        return list(await asyncio.wait_for(self.exchange.submit(envelopes, EVERY_KIND, who), PATIENCE))
+        kinds = options.pop("kinds", EVERY_KIND)
+        return list(await asyncio.wait_for(self.exchange.submit(envelopes, kinds, who, **options), PATIENCE))
+
+    async def erase(self, *erasures: Admitted, **options: Any) -> list[str]:
+        """The operator submits erasures that belong together; the outcomes in words."""
+        data = [one.envelope for one in erasures]
+        return [told(one) for one in await self.submit(*data, caller=OPERATOR, together=True, **options)]
 
     def feed(self, after: int = 0, recipient: str = PLATFORM) -> Feed:
         return Feed(self.exchange.feed(recipient, after))
@@ -618,6 +629,136 @@ async def test_a_receipt_that_opens_what_was_erased_is_given_to_nobody_any_more(
         assert [told(one) for one in await room.submit(flag.envelope)] == ["CONTENT_ERASED"]
         room.now = LATER + timedelta(days=3650)  # the flag is old now, and that would be the refusal
         assert [told(one) for one in await room.submit(flag.envelope)] == ["CONTENT_ERASED"]
+
+
+async def test_a_salt_that_was_erased_is_not_in_a_receipt_before_the_exchange_hears_of_the_commit() -> None:
+    """The erasure is durable, and its commit goes on, while somebody fetches: a row without content, its receipt."""
+    async with a_room() as room:
+        (flag,) = flags(1)
+        await room.submit(flag.envelope)
+        assert (await room.feed().run())[0][0][1].salt  # and remembered
+        put(room.storage, an_erasure_of(flag))  # as the writer's thread does
+        ((row, receipt), *_), _ = await room.feed().run()
+        assert row.erased
+        assert receipt.salt == b""
+        (again,) = await room.exchange.receipts([row])
+        assert again.salt == b""
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"by": [SIGNERS[OPERATOR]]}, "SIGNATURE_INVALID"),
+        ({"recipient": STRANGER}, "WRONG_RECIPIENT"),
+        ({"recipient": "nobody"}, "RECIPIENT_UNKNOWN"),
+        ({"test": True}, "TEST_MARKER_MISMATCH"),
+        ({"issued_at": LATER - timedelta(days=2)}, "ISSUE_TIME_OUT_OF_RANGE"),
+        ({"exchange": "other.example/log"}, "WRONG_EXCHANGE"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("order", [1, -1], ids=["the second", "the first"])
+async def test_an_erasure_of_which_one_half_is_refused_erases_nothing(
+    second: dict[str, Any], reason: str, order: int
+) -> None:
+    """Attack: the call is refused, the content gone all the same, and one side never told."""
+    async with a_room() as room:
+        (flag,) = flags(1)
+        await room.submit(flag.envelope)
+        pair = [an_erasure_of(flag), an_erasure_of(flag, number=91, **{"recipient": MINISTRY, **second})]
+        assert await room.erase(*pair[::order]) == [reason] * 2
+        assert room.storage.extent() == 1
+        ((row, receipt), *_), _ = await room.feed().run()
+        assert (row.envelope, receipt.salt) == (flag.envelope, row.salt)
+        assert row.salt
+        # The right pair is taken as if nothing had been.
+        assert await room.erase(*erasures_of(flag, number=95)) == ["accepted 1", "accepted 2"]
+
+
+async def test_an_erasure_to_both_sides_is_one_commit_whatever_comes_beside_it() -> None:
+    """A kill at any instant leaves both, or none."""
+    async with a_room() as room:
+        (flag,) = flags(1)
+        await room.submit(flag.envelope)
+        beside = [room.submit(one.envelope) for one in flags(3, first=10)]
+        erased, *_ = await asyncio.gather(room.erase(*erasures_of(flag)), *beside)
+        assert [one.split()[0] for one in erased] == ["accepted"] * 2
+        one, two = (row for row in room.storage.rows(range(9)) if row.kind == Kind.ERASURE)
+        assert one.tree_size == two.tree_size
+
+
+async def test_a_commit_that_fails_takes_neither_half() -> None:
+    storage = MemoryStorage()
+    (flag,) = flags(1)
+    put(storage, flag)
+    async with a_room(storage) as room:
+        storage.broken = StorageError("disk full")
+        with pytest.raises(RefusedError, match="STORAGE_FAILED"):
+            await room.erase(*erasures_of(flag))
+        storage.broken = None
+    assert [row.erased for row in storage.rows(range(9))] == [False]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_the_same_two_again_get_the_same_receipts_for_ever(order: int) -> None:
+    async with a_room() as room:
+        (flag,) = flags(1)
+        await room.submit(flag.envelope)
+        pair = erasures_of(flag)
+        assert await room.erase(*pair) == ["accepted 1", "accepted 2"]
+        again = ["repeated 1", "repeated 2"][::order]
+        assert await room.erase(*pair[::order]) == again
+        room.now = LATER + timedelta(days=3650)
+        assert await room.erase(*pair[::order]) == again
+        assert room.storage.extent() == 3
+
+
+@pytest.mark.parametrize("half", [0, 1])
+async def test_half_an_erasure_that_an_older_release_has_left_is_completed_by_the_retry(half: int) -> None:
+    (flag,) = flags(1)
+    pair = erasures_of(flag)
+    storage = MemoryStorage()
+    put(storage, flag)
+    put(storage, pair[half])
+    async with a_room(storage) as room:
+        expected = ["repeated 1", "accepted 2"][:: 1 if half == 0 else -1]
+        assert await room.erase(*pair) == expected
+        assert await room.erase(*pair) == [one.replace("accepted", "repeated") for one in expected]
+        assert {row.recipient for row in storage.rows([1, 2])} == {MINISTRY, PLATFORM}
+
+
+async def test_half_an_erasure_is_completed_though_that_half_is_too_old_to_be_admitted() -> None:
+    (flag,) = flags(1)
+    there = an_erasure_of(flag, issued_at=NOON - timedelta(days=9))
+    storage = MemoryStorage()
+    put(storage, flag)
+    put(storage, there)
+    async with a_room(storage) as room:
+        other = an_erasure_of(flag, number=91, recipient=MINISTRY)
+        assert await room.erase(there, other) == ["repeated 1", "accepted 2"]
+
+
+async def test_half_an_erasure_is_not_completed_by_what_is_refused() -> None:
+    (flag,) = flags(1)
+    pair = erasures_of(flag)
+    storage = MemoryStorage()
+    put(storage, flag)
+    put(storage, pair[0])
+    async with a_room(storage) as room:
+        alone = an_erasure_of(flag, number=91, recipient=MINISTRY, by=[SIGNERS[OPERATOR]])
+        assert await room.erase(pair[0], alone) == ["repeated 1", "SIGNATURE_INVALID"]
+        assert storage.extent() == 2
+
+
+async def test_what_is_in_the_log_as_another_kind_is_no_half_of_an_erasure() -> None:
+    (flag,) = flags(1)
+    late = reply(flag, a_deadline_missed(), 70)
+    storage = MemoryStorage()
+    put(storage, flag, late)
+    async with a_room(storage) as room:
+        pair = [late, an_erasure_of(flag, number=91, recipient=MINISTRY)]
+        assert await room.erase(*pair, kinds=frozenset({Kind.ERASURE})) == ["KIND_MISMATCH"] * 2
+        assert storage.extent() == 2
 
 
 async def test_a_chore_runs_between_commits_and_tells_what_it_found() -> None:

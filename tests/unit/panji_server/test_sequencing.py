@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.memory import MemoryStorage
-from support.rooms import LATER, LOG, admitted, an_erasure_of, counting_salts, flags, put, reply, told
+from support.rooms import LATER, LOG, admitted, an_erasure_of, counting_salts, erasures_of, flags, put, reply, told
 from support.statements import (
     MINISTRY,
     OPERATOR,
@@ -37,7 +37,7 @@ from panji.core.vocabulary import CaseState, Kind, Outcome
 from panji.errors import ProofError, RefusedError
 from panji.wire.receipts import encode_receipt
 from panji_server import sequencing
-from panji_server.sequencing import Accepted, CaseRoom, Repeated, sequence
+from panji_server.sequencing import Accepted, CaseRoom, Repeated, Together, sequence
 from panji_server.storage.base import Head, Known
 from panji_server.storage.sqlite import SQLiteStorage
 
@@ -316,6 +316,53 @@ def test_an_erasure_to_each_side_in_one_group(storage: MemoryStorage) -> None:
     both = [an_erasure_of(FLAG, number=90), an_erasure_of(FLAG, number=91, recipient=MINISTRY)]
     assert words(put(storage, *both)) == ["accepted 1", "accepted 2"]
     assert [row.erased for row in storage.rows(range(3))] == [True, False, False]
+
+
+@pytest.mark.parametrize("wrong", [0, 1], ids=["the first", "the second"])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param(an_erasure_of(FLAG, number=92, recipient=STRANGER), id="to nobody of the case"),
+        pytest.param(an_erasure_of(FLAG, ACKNOWLEDGED, number=92), id="of something else"),
+    ],
+)
+def test_of_two_that_belong_together_both_are_taken_or_none(
+    storage: MemoryStorage, refused: Admitted, wrong: int
+) -> None:
+    """Attack, or a mistake: one half erases the content, the other is refused, and one side is never told."""
+    put(storage, FLAG)
+    good = an_erasure_of(FLAG, number=90, recipient=MINISTRY)
+    pair = Together((refused, good) if wrong == 0 else (good, refused))
+    (reason, same, *others) = words(put(storage, pair, ACKNOWLEDGED, SECOND_FLAG))
+    assert reason == same in {"WRONG_RECIPIENT", "TARGETS_MISMATCH"}
+    # And nothing of it is left in the group: what comes after finds log, feeds and case as they were before.
+    assert others == ["accepted 1", "accepted 2"]
+    assert [(row.kind, row.recipient, row.sequence, row.erased) for row in storage.rows(range(9))] == [
+        ("flag", PLATFORM, 1, False), ("acknowledgement", MINISTRY, 1, False), ("flag", PLATFORM, 2, False),
+    ]  # fmt: skip
+
+
+def test_two_that_belong_together_and_are_refused_write_nothing(storage: MemoryStorage) -> None:
+    put(storage, FLAG)
+    pair = Together((an_erasure_of(FLAG), an_erasure_of(FLAG, number=91, recipient=STRANGER)))
+    assert words(put(storage, pair)) == ["WRONG_RECIPIENT"] * 2
+    assert storage.current_head().frontier.size == 1
+
+
+def test_two_that_belong_together_see_what_came_before_them_and_each_other(storage: MemoryStorage) -> None:
+    both = erasures_of(FLAG, ACKNOWLEDGED)
+    assert words(put(storage, FLAG, ACKNOWLEDGED, Together(both))) == [f"accepted {n}" for n in range(4)]
+    assert [row.erased for row in storage.rows(range(4))] == [True, True, False, False]
+    assert words(put(storage, Together(both), Together(both[::-1]))) == [
+        "repeated 2", "repeated 3", "repeated 3", "repeated 2",
+    ]  # fmt: skip
+
+
+def test_of_two_that_belong_together_one_may_be_in_the_log_already(storage: MemoryStorage) -> None:
+    put(storage, FLAG)
+    both = erasures_of(FLAG)
+    put(storage, both[0])
+    assert words(put(storage, Together(both))) == ["repeated 1", "accepted 2"]
 
 
 def test_an_answer_in_the_group_of_the_erasure_is_either_named_or_refuses_it(storage: MemoryStorage) -> None:

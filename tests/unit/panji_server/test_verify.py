@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from support.rooms import LOG, an_erasure_of, flags, put
+from support.rooms import LOG, a_record, erasures_of, flags, put
 
 from panji import development
 from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -105,8 +105,9 @@ def test_what_was_erased_leaves_the_proof_whole(database: Database) -> None:
     flag = flags(1, first=78)[0]
     with closing(SQLiteStorage(database.path)) as storage:
         (row,) = storage.rows([77])
-        put(storage, an_erasure_of(replace(flag, digest=row.digest), number=900, at=storage))
-    assert database.verify().entries == 261
+        put(storage, a_record(number=800))
+        put(storage, *erasures_of(replace(flag, digest=row.digest), number=900, at=storage))
+    assert database.verify().entries == 263
     database.damage("UPDATE statement SET commitment = ? WHERE idx = 77", bytes(32))
     assert database.caught().startswith("entry 77 in tile/entries/000")
 

@@ -15,8 +15,9 @@ import typer
 from panji import importer
 from panji.client import Client
 from panji.core import form
+from panji.core.note import NoteVerifier
 from panji.core.vocabulary import Role, names
-from panji.errors import ConfigError, InputError, TransportError
+from panji.errors import ConfigError, InputError, NoteError, TransportError
 from panji.profile import Profile
 
 _E = TypeVar("_E", bound=IntEnum)
@@ -45,6 +46,28 @@ def load_profile(path: Path | None) -> Profile:
     if path is None:
         raise ConfigError("profile", "say who you are: --profile FILE, or PANJI_PROFILE in the environment")
     return Profile.load(path)
+
+
+def trusted(log_key: str, path: Path | None) -> tuple[NoteVerifier, Profile | None]:
+    """Returns the log's key, and the profile where one is given: it has a directory, and perhaps witnesses.
+
+    A key that is given says which log, and nothing else: one that stands in the environment must not silence a profile.
+
+    Args:
+        log_key: The verifier key; the profile's unless given.
+        path: The profile's file.
+
+    Raises:
+        ConfigError: Neither is given, or the profile is wrong.
+        InputError: The key is none.
+    """
+    if path is None and not log_key:
+        raise ConfigError("log_key", f"say which log: --log-key (or {KEY_VARIABLE}) is enough, or else --profile")
+    known = load_profile(path) if path is not None else None
+    try:
+        return NoteVerifier.parse(log_key or (known.log_key if known is not None else "")), known
+    except NoteError as error:
+        raise InputError(f"--log-key is no verifier key: {error}") from error
 
 
 @contextmanager

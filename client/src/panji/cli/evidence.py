@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from panji.cli.common import JsonOption, ProfileOption, load_profile, session
+from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, session, trusted
 from panji.cli.output import Output
-from panji.core.note import NoteVerifier
 from panji.core.tlog_policy import parse_policy
-from panji.errors import InputError, NoteError
+from panji.errors import InputError
 from panji.evidence import summary, verdict
 from panji.evidence.texts import Language
 from panji.evidence.verify import Evidence, verify
@@ -20,7 +19,7 @@ from panji.files import read_directory
 SUFFIX = ".evidence.zip"
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
-LogKeyOption = Annotated[str, typer.Option(envvar="PANJI_VERIFIER_KEY", help="The log's verifier key. [the profile's]")]
+LogKeyOption = Annotated[str, typer.Option(envvar=KEY_VARIABLE, help="The log's verifier key. [the profile's]")]
 DirectoryOption = Annotated[
     Path | None,
     typer.Option(help="A directory.toml of your own. [the profile's; else as the operator recorded it in the log]"),
@@ -101,13 +100,9 @@ def show_summary(
 
 
 def _verified(file: Path, log_key: str, directory: Path | None, policy: Path | None, profile: Path | None) -> Evidence:
-    if not log_key:
-        known = load_profile(profile)
-        log_key, directory, policy = known.log_key, directory or known.directory, policy or known.policy
-    try:
-        log = NoteVerifier.parse(log_key)
-    except NoteError as error:
-        raise InputError(f"--log-key is no verifier key: {error}") from error
+    log, known = trusted(log_key, profile)
+    if known is not None:
+        directory, policy = directory or known.directory, policy or known.policy
     return verify(
         _bytes(file),
         log,

@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session, statement_id
+from panji.cli.common import KEY_VARIABLE, JsonOption, ProfileOption, load_profile, session, statement_id, trusted
 from panji.cli.output import Output, plain
 from panji.client import Client
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.directory import parse_directory
-from panji.core.note import NoteVerifier
 from panji.core.receipt import Receipt
 from panji.core.statements import Statement
-from panji.errors import ConfigError, InputError, NoteError, Reason, RefusedError
+from panji.errors import InputError, Reason, RefusedError
 from panji.session import Verified
 from panji.trust import Trust, logged
 from panji.wire.receipts import encode_receipt, parse_receipt
@@ -106,15 +105,9 @@ def verify(
     if receipt.suffix == ENVELOPE_SUFFIX:
         raise InputError(f"{receipt} is an envelope: give the {RECEIPT_SUFFIX} beside it")
     claimed = parse_receipt(_bytes(receipt))
-    if not log_key:
-        if profile is None:
-            raise ConfigError("log_key", f"say which log: --log-key (or {KEY_VARIABLE}) is enough, or else --profile")
-        known = load_profile(profile)
-        log_key, directory = known.log_key, directory or known.directory
-    try:
-        log = NoteVerifier.parse(log_key)
-    except NoteError as error:
-        raise InputError(f"--log-key is no verifier key: {error}") from error
+    log, known = trusted(log_key, profile)
+    if known is not None:
+        directory = directory or known.directory
     data = _bytes(envelope or receipt.with_suffix(ENVELOPE_SUFFIX))
     head = open_checkpoint(claimed.checkpoint, log)
     signers: Sequence[str] | None = None

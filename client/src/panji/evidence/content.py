@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
-RENDERER = 2
+RENDERER = 3
 """Version of the texts for people. A bundle whose texts an older one wrote is verified without comparing them. One of a
 newer one is refused: anybody can write a number there, and would have what people read pass uncompared."""
 PAYLOAD_TYPE = "application/vnd.panji.evidence.v1+json"

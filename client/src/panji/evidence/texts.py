@@ -44,12 +44,14 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "redacted": (
         (
-            "The content of the statements was left out of this file. What each of them says, who signed it, and the "
-            "states below are the word of the exporter; their kinds, recipients, times and order are proven."
+            "The content of the statements was left out of this file. What each of them says, who signed it, that it "
+            "is of this case, and the states below are the word of the exporter; their kinds, recipients, times and "
+            "order are proven, and so is what the exchange itself states."
         ),
         (
-            "Isi pernyataan tidak disertakan dalam berkas ini. Bunyi tiap pernyataan, penandatangannya, dan status di "
-            "bawah ini adalah keterangan pihak pengekspor; jenis, penerima, waktu, dan urutannya terbukti."
+            "Isi pernyataan tidak disertakan dalam berkas ini. Bunyi tiap pernyataan, penandatangannya, keterkaitannya "
+            "dengan kasus ini, dan status di bawah ini adalah keterangan pihak pengekspor; jenis, penerima, waktu, dan "
+            "urutannya terbukti, demikian pula pernyataan sistem pertukaran sendiri."
         ),
     ),
     "erased": (

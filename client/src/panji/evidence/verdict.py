@@ -46,7 +46,7 @@ class Unproven(StrEnum):
     KEY_OWNERS = "KEY_OWNERS"
     """Whose keys these are, beyond the operator's word."""
     CONTENT = "CONTENT"
-    """What is said and by whom, and the state of the case: content was left out."""
+    """What is said and by whom, that the entries are of the case, and its state: content was left out."""
     ERASED = "ERASED"
     """What was said, and which statements the entries were: content was erased."""
     STATE = "STATE"
@@ -66,7 +66,8 @@ def proven(evidence: Evidence) -> dict[Proven, str]:
     found = {
         Proven.LOGGED: (
             f"the log {content.log.name} (key {content.log.public_key.keyid[:_SHOWN]}…, head of {head.size}) has the"
-            f" {count(len(items), 'statement')} of case {content.case.id} {_places(items)}"
+            f" {count(len(items), 'statement')} {'of' if content.with_content else 'shown as'} case {content.case.id}"
+            f" {_places(items)}"
         )
     }
     signed = sum(map(bool, evidence.signers))
@@ -103,7 +104,13 @@ def _unproven(evidence: Evidence) -> Iterator[tuple[Unproven, str]]:
     content = evidence.content
     if not content.with_content:
         state = content.case.state.name
-        yield Unproven.CONTENT, f"what the sides said, who said it, and that the case is {state}: content was left out"
+        yield (
+            Unproven.CONTENT,
+            (
+                "what the sides said, who said it, that these entries are of this case, and that the case is"
+                f" {state}: content was left out"
+            ),
+        )
     if any(not one.opening.salt for one in content.statements):
         whose = "beyond the word of the two persons who erased it"
         yield Unproven.ERASED, f"what was said and by whom, and that these entries were it, {whose}: content was erased"

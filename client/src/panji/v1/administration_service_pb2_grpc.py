@@ -62,7 +62,7 @@ class AdministrationServiceServicer:
 
     def EraseCase(self, request, context):
         """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
-        of the case, before the answer.
+        of the case, before the answer. Both envelopes are taken, in one commit, or neither: one that is refused erases nothing.
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,

@@ -40,7 +40,7 @@ class AdministrationServiceStub:
     """
     EraseCase: _grpc.UnaryUnaryMultiCallable[_administration_service_pb2.EraseCaseRequest, _administration_service_pb2.EraseCaseResponse]
     """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
-    of the case, before the answer.
+    of the case, before the answer. Both envelopes are taken, in one commit, or neither: one that is refused erases nothing.
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
@@ -59,7 +59,7 @@ class AdministrationServiceAsyncStub(AdministrationServiceStub):
     """
     EraseCase: _aio.UnaryUnaryMultiCallable[_administration_service_pb2.EraseCaseRequest, _administration_service_pb2.EraseCaseResponse]  # type: ignore[assignment]
     """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
-    of the case, before the answer.
+    of the case, before the answer. Both envelopes are taken, in one commit, or neither: one that is refused erases nothing.
 
     Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
     same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,
@@ -87,7 +87,7 @@ class AdministrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_administration_service_pb2.EraseCaseResponse, _abc.Awaitable[_administration_service_pb2.EraseCaseResponse]]:
         """Erases what the statements of a case say, for good. The erasure is durable, with the statement of it and the new state
-        of the case, before the answer.
+        of the case, before the answer. Both envelopes are taken, in one commit, or neither: one that is refused erases nothing.
 
         Caller: a participant of the operator. Retry safety: the same envelopes may be sent again at any time and get the
         same receipts. Errors: those of every submission (docs/protocol.md), ROLE_NOT_ALLOWED, CASE_NOT_FOUND,

@@ -73,11 +73,12 @@ class AdministrationService(administration_service_pb2_grpc.AdministrationServic
         """Erases what the statements of a case say."""
         if len(request.envelopes) != _SIDES:
             raise _wrong("envelopes", "are two: one to each side of the case")
-        # That both are sides of the case is for the case to say; here, that nobody is left out.
+        # That both are sides of the case is for the case to say; here, that nobody is left out. Both are taken or none:
+        # with the first alone the content would be gone, and one side never told.
         (_, one, case), (_, other, same) = (_peek(envelope) for envelope in request.envelopes)
         if one == other or case != same:
             raise _wrong("envelopes", "are of one case, and to different recipients: each side is told")
-        receipts = await self._submission.all(request.envelopes, Kind.ERASURE)
+        receipts = await self._submission.together(request.envelopes, Kind.ERASURE)
         return administration_service_pb2.EraseCaseResponse(receipts=receipts)
 
 

@@ -53,13 +53,13 @@ class Submission:
             raise answer
         return receipt_to_message(answer)
 
-    async def all(self, envelopes: Sequence[bytes], kind: Kind) -> list[receipt_pb2.Receipt]:
-        """Submits a few statements of one kind that belong together; those before a refused one stay accepted.
+    async def together(self, envelopes: Sequence[bytes], kind: Kind) -> list[receipt_pb2.Receipt]:
+        """Submits a few statements of one kind that belong together: all are accepted, in one commit, or none.
 
         Raises:
             RefusedError: The first refusal.
         """
-        answers = await self._answers(envelopes, frozenset({kind}))
+        answers = await self._answers(envelopes, frozenset({kind}), together=True)
         for answer in answers:
             if isinstance(answer, RefusedError):
                 raise answer
@@ -84,11 +84,13 @@ class Submission:
             else:
                 fill_receipt(results.add().receipt, answer)
 
-    async def _answers(self, envelopes: Sequence[bytes], kinds: frozenset[Kind]) -> list[Receipt | RefusedError]:
+    async def _answers(
+        self, envelopes: Sequence[bytes], kinds: frozenset[Kind], *, together: bool = False
+    ) -> list[Receipt | RefusedError]:
         """Goes through with it even when the caller hangs up: what gets into the log gets into the events, too."""
         call = CALL.get()
         call.items = len(envelopes)
-        taking = asyncio.create_task(self._take(call, envelopes, kinds))
+        taking = asyncio.create_task(self._take(call, envelopes, kinds, together=together))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -101,9 +103,9 @@ class Submission:
         self._audit.flush()
 
     async def _take(
-        self, call: Call, envelopes: Sequence[bytes], kinds: frozenset[Kind]
+        self, call: Call, envelopes: Sequence[bytes], kinds: frozenset[Kind], *, together: bool
     ) -> list[Receipt | RefusedError]:
-        outcomes = await self._exchange.submit(envelopes, kinds, call.caller)
+        outcomes = await self._exchange.submit(envelopes, kinds, call.caller, together=together)
         call.accepted = sum(isinstance(one, Accepted) for one in outcomes)
         call.repeated = sum(isinstance(one, Repeated) for one in outcomes)
         call.refused = sum(isinstance(one, RefusedError) for one in outcomes)

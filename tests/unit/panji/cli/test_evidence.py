@@ -58,6 +58,41 @@ def test_a_profile_gives_the_key_and_a_directory_of_ones_own(panji: Any, made: A
     assert record["own_directory"]
 
 
+def test_a_key_in_the_environment_does_not_silence_the_directory_of_a_profile(
+    panji: Any, made: Any, bundle: Path
+) -> None:
+    """Attack, or a line of docs/log.md in a shell: by the profile's directory nobody has signed, and all seems well."""
+    verify = ("evidence", "verify", bundle, "--profile", made.profiles["kominfo"])
+    for env in ({}, {"PANJI_VERIFIER_KEY": made.log_key}):
+        assert panji.records(*verify, by="", env=env)[0]["own_directory"]
+    (made.directory / "kominfo" / "directory.toml").write_text("")
+    for more in ({}, {"env": {"PANJI_VERIFIER_KEY": made.log_key}}):
+        error = panji.error(*verify, by="", exit_code=4, **more)
+        assert "needed signatures" in error["message"]
+    assert "needed" in panji.error(*verify, "--log-key", made.log_key, by="", exit_code=4)["message"]
+    assert panji.error("evidence", "summary", *verify[2:], "--log-key", made.log_key, by="", exit_code=4)
+
+
+def test_a_key_in_the_environment_does_not_silence_the_witnesses_of_a_profile(
+    panji: Any, made: Any, bundle: Path
+) -> None:
+    profile = made.profiles["kominfo"]
+    (profile.parent / "policy.txt").write_text(policy_text())
+    profile.write_text(f'policy = "policy.txt"\n{profile.read_text()}')
+    for env in ({}, {"PANJI_VERIFIER_KEY": made.log_key}):
+        error = panji.error("evidence", "verify", bundle, env=env, exit_code=4)
+        assert error["reason"] == "VERIFICATION_FAILED"
+
+
+def test_a_key_that_is_given_says_which_log_and_the_profile_the_rest(panji: Any, made: Any, bundle: Path) -> None:
+    stranger = str(NoteVerifier.for_key(made.origin, PrivateKeySigner.generate().public_key))
+    profile = made.profiles["kominfo"]
+    profile.write_text(profile.read_text().replace(made.log_key, stranger))
+    panji.error("evidence", "verify", bundle, exit_code=4)
+    (record,) = panji.records("evidence", "verify", bundle, env={"PANJI_VERIFIER_KEY": made.log_key})
+    assert record["own_directory"]
+
+
 def test_witnesses_are_asked_for_by_a_policy(panji: Any, exchange: Any, case: str, tmp_path: Path) -> None:
     policy, path = tmp_path / "policy.txt", tmp_path / "case.zip"
     policy.write_text(policy_text())

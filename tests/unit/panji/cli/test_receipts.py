@@ -110,6 +110,17 @@ def test_without_a_profile_or_a_key_it_is_said_that_the_key_is_enough(panji: Any
     assert panji.records("receipt", "verify", exported["receipt"], by="", env=key)[0]["verified"]
 
 
+def test_a_key_in_the_environment_does_not_silence_the_directory_of_a_profile(
+    panji: Any, made: Any, exported: dict[str, Any]
+) -> None:
+    """Attack, or a line of docs/log.md in a shell: the sender is a claim, though a profile knows who may speak."""
+    verify = ("receipt", "verify", exported["receipt"])
+    key = {"PANJI_VERIFIER_KEY": made.log_key}
+    assert panji.records(*verify, env=key)[0]["sender_verified"]
+    (made.directory / "kominfo" / "directory.toml").write_text("")
+    assert "needed signatures" in panji.error(*verify, env=key, exit_code=4)["message"]
+
+
 def test_the_receipt_is_looked_at_first_and_an_envelope_in_its_place_is_told(
     panji: Any, exported: dict[str, Any], tmp_path: Path
 ) -> None:

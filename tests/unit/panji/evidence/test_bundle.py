@@ -151,6 +151,27 @@ def test_a_file_beyond_all_bounds_is_neither_made_nor_read(monkeypatch: pytest.M
         unpack(DATA)
 
 
+def test_what_is_written_is_never_too_large_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and what stands around the members count: an export that nobody could verify would be no evidence."""
+    members = {f"a/{number}": b"" for number in range(100)}
+    size = len(pack(members))
+    monkeypatch.setattr(bundle, "MAX_BYTES", size)
+    assert unpack(pack(members)) == members
+    monkeypatch.setattr(bundle, "MAX_BYTES", size - 1)
+    with pytest.raises(InputError, match="without content is much smaller"):
+        pack(members)
+
+
+def test_a_file_of_as_many_members_as_there_can_be_is_opened_by_any_computer() -> None:
+    members = {f"{number:05}": b"" for number in range(bundle.MAX_MEMBERS)}
+    data = pack(members)
+    assert unpack(data) == members
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert len(archive.namelist()) == bundle.MAX_MEMBERS
+    with pytest.raises(InputError, match="65534 members"):
+        pack({**members, "more": b""})
+
+
 def test_a_name_that_is_none_is_not_written() -> None:
     with pytest.raises(InputError):
         pack({"../evil": b""})

@@ -135,6 +135,7 @@ def test_without_content_the_page_says_what_is_left(decided: Stage) -> None:
     made = page(decided, with_content=False)
     assert WORDS["redacted"][0] in html.unescape(made)
     assert made.count("The content was left out.") == 5
+    assert "that it is of this case, and the states below are the word of the exporter" in made
     assert "gambling" not in made.replace("Online gambling", "").replace("Promotion of gambling", "")
 
 

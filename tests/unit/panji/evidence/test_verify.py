@@ -26,6 +26,7 @@ from support.witnesses import WITNESSES, cosigned, policy_text
 from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from panji.core.cosignature import Cosigner
+from panji.core.envelope import MAX_SIGNATURES
 from panji.core.keys import PrivateKeySigner
 from panji.core.note import NoteSigner
 from panji.core.statements import DeadlineMissed, DirectoryRecord, ErasedStatement, Erasure, LegalBasis
@@ -45,12 +46,13 @@ from panji.errors import (
     VerificationError,
 )
 from panji.evidence.assembly import STEPS, SUMMARIES, assemble
-from panji.evidence.bundle import pack, unpack
+from panji.evidence.bundle import MAX_BYTES, MAX_MEMBERS, pack, unpack
 from panji.evidence.content import MANIFEST, MAX_KEYS, PAYLOAD_TYPE, RENDERER, SIGNATURE, Content, Item, read, write
 from panji.evidence.texts import Language
 from panji.evidence.verdict import Proven, Unproven, line, proven, record, unproven
 from panji.evidence.verify import verify
 from panji.trust import follow
+from panji_server.sequencing import CaseRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -693,6 +695,37 @@ def test_without_content_place_time_order_and_recipient_stay_proven(decided: Sta
     assert [(one["sender"], one["signers"]) for one in told[:2]] == [(MINISTRY, ()), (PLATFORM, ())]
 
 
+def test_without_content_anothers_decision_can_be_shown_in_a_case_and_the_verdict_does_not_claim_that_it_is_of_it(
+    stage: Stage,
+) -> None:
+    """Attack: the decision of one case, grafted onto the flag of another between the same two."""
+    stage.flag()
+    open_case, stage.said = list(stage.said), []
+    stage.flag()
+    stage.reply(a_decision(1))
+    decided_case = read(unpack(stage.bundle(with_content=False)))
+    stage.said = open_case
+    data, content = redacted(stage)
+    decision = decided_case.statements[1]
+    assert decision.frame is not None
+    graft = replace(decision, frame=replace(decision.frame, in_reply_to=content.case.flag_digest))
+    case = replace(
+        content.case,
+        state=CaseState.DECIDED,
+        updated_at=graft.opening.entry.received_at,
+        targets=decided_case.case.targets,
+    )
+    evidence = verify(forged(data, statements=(content.statements[0], graft), case=case), stage.key)
+    assert f"2 statements shown as case {content.case.id}" in line(evidence)
+    assert "that these entries are of this case" in unproven(evidence)[Unproven.CONTENT]
+    assert f"2 statements of case {content.case.id}" not in line(evidence)
+
+
+def test_with_content_the_statements_are_said_to_be_of_the_case(decided: Stage) -> None:
+    evidence = verify(decided.bundle(), decided.key)
+    assert f"5 statements of case {evidence.content.case.id}" in line(evidence)
+
+
 def test_without_content_no_text_and_no_signature_over_it_is_in_the_file(decided: Stage) -> None:
     data = decided.bundle(with_content=False)
     flag = decided.said[0]
@@ -926,6 +959,35 @@ def redacted_pair(stage: Stage) -> tuple[bytes, Content]:
     made = replace(whole, statements=items, case=case, with_content=False)
     made = replace(made, keys={keyid: made.keys[keyid] for keyid in made.signers})
     return pack(assemble(made)), made
+
+
+# The most that there can be.
+
+
+def test_the_most_that_the_sides_may_say_by_default_goes_into_one_file() -> None:
+    """Attack: a side signs all that it may say with every key that it may use, so that nobody can export the case.
+
+    What one more statement adds is measured, and what one more byte of the worst text does; so many times is the case.
+    """
+    stage = Stage()
+    for side in (MINISTRY, PLATFORM):
+        stage.signers[side] = [PrivateKeySigner.generate() for _ in range(MAX_SIGNATURES)]
+    stage.record()
+    stage.flag()
+    sizes, members, said = [], [], []
+    for text in ("", '"', '"' * 20_000):
+        if text:
+            stage.reply(a_correspondence(text=text), sender=MINISTRY, recipient=PLATFORM)
+        data = stage.bundle()
+        sizes.append(len(data))
+        members.append(len(unpack(data)))
+        said.append(len(stage.said[-1].envelope))
+    room = CaseRoom()
+    assert members[0] + 2 * room.statements * (members[1] - members[0]) <= MAX_MEMBERS
+    statement = sizes[1] - sizes[0]
+    byte = (sizes[2] - sizes[1] - statement) / (said[2] - said[1])
+    assert byte > 16
+    assert sizes[0] + 2 * room.statements * statement + 2 * room.size * byte <= MAX_BYTES
 
 
 # Erased content.
