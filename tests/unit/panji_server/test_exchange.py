@@ -96,6 +96,7 @@ class Room:
             fail_closed=fail_closed,
             report=lambda *_, **__: None,
             clock=lambda: self.now,
+            elapsed=lambda: self.now - LATER,
         )
         self.exchange = Exchange(
             storage,
