@@ -13,7 +13,6 @@ from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind, Role
 from panji_server.storage import codec
 from panji_server.storage.base import (
     UNBOUNDED,
-    UNTIL_FETCHED,
     Append,
     CaseFilter,
     Commit,
@@ -25,6 +24,7 @@ from panji_server.storage.base import (
     Storage,
     StorageError,
     Terms,
+    Timer,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _State:
     fetched: tuple[Fetched, ...] = ()
     seen: Mapping[str, datetime] = field(default_factory=dict)
     terms: tuple[Terms, ...] = ()
-    timers: Mapping[int, datetime | None] = field(default_factory=dict)
+    timers: Mapping[int, Timer | None] = field(default_factory=dict)
 
     def after(self, commit: Commit) -> _State:
         return _State(
@@ -132,17 +132,29 @@ class MemoryStorage(Storage):
 
     def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
         self._check()
-        found = sorted((at, index) for index, at in self._state.timers.items() if at is not None and at <= now)
+        found = sorted(
+            (one.at, index) for index, one in self._state.timers.items() if one is not None and one.at <= now
+        )
         return [(index, self._state.cases[index]) for _, index in found[:limit]]
 
-    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
         self._check()
         self._state = replace(self._state, timers={**self._state.timers, **timers})
 
     def set_missing_timers(self, now: datetime) -> None:
         over = {CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED}
+        running = {index for index, timer in self._state.timers.items() if timer is not None}
         without = {index for index, case in self._state.cases.items() if case.state not in over}
-        self.set_timers(dict.fromkeys(without - self._state.timers.keys(), now))
+        self.set_timers(dict.fromkeys(without - running, Timer(now)))
+
+    def advance_timers(self, now: datetime) -> None:
+        self.set_timers(
+            {
+                index: one._replace(at=now)
+                for index, one in self._state.timers.items()
+                if one is not None and one.at > now
+            }
+        )
 
     def erasure(self, case_index: int) -> Row | None:
         return next((row for row in self._state.rows if row.case_index == case_index and row.kind == "erasure"), None)
@@ -155,12 +167,13 @@ class MemoryStorage(Storage):
         self._check()
         further = [one for one in fetched if self.fetched(one.recipient, one.through) is None]
         now = {
-            row.index: one.at
+            row.index: Timer(one.at)
             for one in further
             for row in self._state.rows
             if row.recipient == one.recipient
             and row.sequence <= one.through
-            and self._state.timers.get(row.index) == UNTIL_FETCHED
+            and (timer := self._state.timers.get(row.index)) is not None
+            and timer.waits
         }
         self.set_timers(now)
         latest = {one: max(at, self._state.seen.get(one, at)) for one, at in seen.items()}

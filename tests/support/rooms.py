@@ -19,6 +19,7 @@ from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
 from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, one_by_one, sequence
+from panji_server.storage.base import Timer
 from support.exchange import directory_toml
 from support.statements import (
     EXCHANGE,
@@ -36,6 +37,7 @@ from support.statements import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from panji.core.case import Case
     from panji.core.statements import Statement
     from panji_server.sequencing import Together
     from panji_server.storage.base import Append, Storage
@@ -191,6 +193,7 @@ def put_into(
     *items: Admitted | Together,
     salt: Callable[[], bytes] | None = None,
     room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
+    first_look: Callable[[int, Case], Timer | None] = lambda _, case: Timer(case.updated_at),
 ) -> list[Any]:
     """The same within a transaction that the test has opened."""
     statements = [item.statement for item in one_by_one(items)]
@@ -202,7 +205,8 @@ def put_into(
         {statement.recipient for statement in statements},
         {one.case_id for one in replies if one.kind is Kind.ERASURE},
     )
-    result = sequence(items, transaction.head(), known, LOG, salt or counting_salts(), room=room)
+    head, salts = transaction.head(), salt or counting_salts()
+    result = sequence(items, head, known, LOG, salts, room=room, first_look=first_look)
     if result.commit is not None:
         transaction.store(result.commit)
     return list(result.outcomes)

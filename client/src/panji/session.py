@@ -339,7 +339,7 @@ class Session:
         """
         verified = self._proven(delivery)
         if verified.statement.kind is not kind or verified.receipt.index >= before:
-            raise DeliveryError(f"what came is not the {kind} that the log has there")
+            raise DeliveryError(f"what came is not the {kind} that was on record there")
         return verified
 
     def _proven(self, delivery: receipt_pb2.Delivery) -> Verified:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from panji.core.vocabulary import Deadline
+from panji.core.procedure import Presence, due_now
 from panji.errors import Reason, RefusedError
 from panji_server.sequencing import Accepted
-from panji_server.storage.base import Terms
+from panji_server.storage.base import Terms, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +24,15 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji_server.exchange import Exchange
     from panji_server.herald import Herald
+    from panji_server.sequencing import Admitted
 
 POLL_SECONDS = 1.0
 """How late a deadline may be stated. What it says of itself, ``due_at``, is exact."""
 _AT_ONCE = 100
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)
+_AGAIN = timedelta(hours=1)
+"""How long a case is left alone of which the log does not take what is due."""
 
 
 def settled(known: Sequence[Terms], acknowledged: timedelta, *, now: datetime, last: datetime | None) -> list[Terms]:
@@ -58,13 +60,25 @@ def settled(known: Sequence[Terms], acknowledged: timedelta, *, now: datetime, l
     return [*(one for one in held if one.since < since), Terms(since, acknowledged)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at a case has found."""
+
+    index: int
+    case: Case
+    statements: list[Admitted]
+    timer: Timer | None
+    """When to look again, if nothing is stated now."""
+
+
 class Deadlines:
-    """States missed deadlines.
+    """States what time brings about: deadlines that are near, missed deadlines, escalations.
 
     Args:
         exchange: Where they are stated, and whose database has them.
         herald: Signs them.
-        acknowledged: Time from the receipt of a flag to the platform's first answer. A flag keeps the time that held
+        acknowledged: Time from the receipt of a flag to the platform's first answer, where no procedure is on record.
+            A flag keeps the time that held
             when it was received, whatever is set later: nobody is late by a rule that came after.
         clock: Gives the time; aware. What it says when all is due cannot be taken back: see SteadyClock.
         on_unstated: Told, once for each, of cases whose statement the log does not take: a defect, but of one case.
@@ -89,19 +103,23 @@ class Deadlines:
     async def begin(self) -> None:
         """Keeps that the time for an answer holds from now on, where it is not the one that has held.
 
+        And sees to it that every case is looked at which is not over: an older release may have left some without.
+
         Raises:
             RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
         """
         await self._settle()
+        await self._exchange.chore(partial(self._exchange.storage.set_missing_timers, self._clock()))
 
-    async def _settle(self) -> list[Terms]:
+    async def _settle(self) -> None:
         storage = self._exchange.storage
         known = await self._exchange.read(storage.terms)
         head = await self._exchange.read(storage.current_head)
         terms = settled(known, self._acknowledged, now=self._clock(), last=head.received_at)
         if terms != known:
             await self._exchange.chore(partial(storage.keep_terms, terms))
-        return terms
+            await self._exchange.chore(partial(storage.advance_timers, self._clock()))
+        self._exchange.timetable.terms = terms
 
     async def follow(self) -> None:
         """States what falls due, until cancelled."""
@@ -111,55 +129,72 @@ class Deadlines:
                 await self.state()
 
     async def state(self) -> int:
-        """States every deadline that has passed by now, and returns how many.
+        """States all that is due by now, and returns of how many occasions.
 
         Raises:
             RefusedError: The exchange takes no statements now.
         """
-        now, stated = self._clock(), 0
-        known = await self._settle()  # not at the start alone: a clock that was ahead there may have been set back
-        times = [*(terms.since for terms in known), now + _MOMENT]
-        for (opened_from, until), terms in zip(pairwise(times), known, strict=True):
-            opened_until = min(now - terms.acknowledged, until - _MOMENT)
-            stated += await self._state(opened_from, opened_until, terms.acknowledged)
+        await self._settle()  # not at the start alone: a clock that was ahead there may have been set back
+        stated, tried = 0, set[int]()
+        while found := await self._exchange.read(self._exchange.storage.due, self._clock(), _AT_ONCE):
+            # What was fetched just now is known to the database before it is asked who has fetched.
+            await self._exchange.keep_presence(*self._exchange.presence.take())
+            looks = await self._exchange.read(self._look, found)
+            stated += await self._act(looks, tried)
         return stated
 
-    async def _state(self, opened_from: datetime, opened_until: datetime, acknowledged: timedelta) -> int:
-        stated, after = 0, -1
-        overdue = self._exchange.storage.overdue
-        while True:
-            due = await self._exchange.read(overdue, opened_from, opened_until, after, _AT_ONCE)
-            if due:  # what was fetched just now is known to the database before it is asked who has fetched
-                await self._exchange.keep_presence(*self._exchange.presence.take())
-            for after, case in due:
-                stated += await self._missed(after, case, acknowledged)
-            if len(due) < _AT_ONCE:
-                return stated
+    def _look(self, found: Sequence[tuple[int, Case]]) -> list[_Look]:
+        """Finds out what is due of some cases. Runs in a reader's thread."""
+        storage, now = self._exchange.storage, self._clock()
+        flags = {row.index: row for row in storage.rows([index for index, _ in found])}
+        looks = []
+        for index, case in found:
+            fetched = storage.fetched(case.platform, flags[index].sequence)
+            last_seen = self._exchange.presence.last_seen(case.platform) or storage.last_seen(case.platform)
+            presence = Presence(fetched.at if fetched else None, last_seen)
+            due = due_now(self._exchange.timetable.occasions(index, case, presence), now)
+            statements = [
+                one for occasion in due for one in self._herald.timed(case, occasion, fetched, last_seen, now)
+            ]
+            timer = self._exchange.timetable.next_look(index, case, presence, now)
+            looks.append(_Look(index, case, statements, timer))
+        return looks
 
-    async def _missed(self, index: int, case: Case, acknowledged: timedelta) -> bool:
-        storage = self._exchange.storage
-        (flag,) = await self._exchange.read(storage.rows, [index])
-        fetched = await self._exchange.read(storage.fetched, case.platform, flag.sequence)
-        last_seen = self._exchange.presence.last_seen(case.platform) or await self._exchange.read(
-            storage.last_seen, case.platform
-        )
-        statements = self._herald.deadline_missed(
-            case,
-            Deadline.ACKNOWLEDGED,
-            due_at=case.opened_at + acknowledged,
-            fetched=fetched,
-            last_seen_at=last_seen,
-            now=self._clock(),
-        )
-        outcomes = await self._exchange.state(statements)
-        for statement, outcome in zip(statements, outcomes, strict=True):
-            if isinstance(outcome, RefusedError) and not await self._is_needless(statement.statement.id, outcome):
-                if outcome.retryable:
-                    raise outcome
-                if case.id not in self._unstated:
-                    self._unstated.add(case.id)
-                    self._on_unstated(case, outcome)
-        return any(isinstance(outcome, Accepted) for outcome in outcomes)
+    async def _act(self, looks: Sequence[_Look], tried: set[int]) -> int:
+        """States what is due, and sets the timers of cases of which nothing is.
+
+        Where an answer came just now, or another server was faster, their commit has set the timer anew. So that a
+        defect makes no endless loop of this, nothing is tried a third time.
+        """
+        stated = 0
+        statements = [one for look in looks for one in look.statements]
+        outcomes = iter(await self._exchange.state(statements) if statements else ())
+        timers = {look.index: look.timer for look in looks if not look.statements}
+        for look in looks:
+            pairs = [(one, next(outcomes)) for one in look.statements]
+            taken = sum(isinstance(outcome, Accepted) for _, outcome in pairs)
+            stated += (taken + 1) // 2  # one to each side
+            refused = [(one, outcome) for one, outcome in pairs if isinstance(outcome, RefusedError)]
+            unstated = [
+                refusal
+                for one, refusal in refused
+                if look.index in tried or not await self._is_needless(one.statement.id, refusal)
+            ]
+            if unstated:
+                self._unstated_of(look.case, unstated[0])
+                timers[look.index] = Timer(self._clock() + _AGAIN)
+            elif refused and not taken:
+                tried.add(look.index)
+        if timers:
+            await self._exchange.chore(partial(self._exchange.storage.set_timers, timers))
+        return stated
+
+    def _unstated_of(self, case: Case, refusal: RefusedError) -> None:
+        if refusal.retryable:
+            raise refusal
+        if case.id not in self._unstated:
+            self._unstated.add(case.id)
+            self._on_unstated(case, refusal)
 
     async def _is_needless(self, identifier: str, refusal: RefusedError) -> bool:
         """Whether an answer came just now, or another server has said it."""

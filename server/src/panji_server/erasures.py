@@ -133,7 +133,7 @@ class Erasures:
         Raises:
             VerificationError: There is none, or the operator that it names has not signed it.
         """
-        record = self._storage.directory_record(index)
+        record = self._storage.record(Kind.DIRECTORY_RECORD, index)
         if record is None:
             raise VerificationError("no directory is on record before it")
         if record.index not in self._directories:

@@ -22,6 +22,7 @@ from panji_server.ledger import Ledger, receipts
 from panji_server.limits import units
 from panji_server.pace import Pace
 from panji_server.presence import Presence
+from panji_server.procedure import Procedures
 from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, Together, content_erased
 from panji_server.storage.base import StorageError
 from panji_server.tiles import newest_checkpoint
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 
     from panji.core.directory import Organisation
     from panji.core.note import NoteSigner
-    from panji.core.procedure import Procedure
     from panji.core.receipt import Receipt
     from panji_server.directory import DirectorySource
     from panji_server.limits import RateLimit
     from panji_server.quorum import Quorum
     from panji_server.storage.base import Fetched, Row, Storage
+from panji_server.timetable import Timetable
 
 T = TypeVar("T")
 
@@ -123,8 +124,8 @@ class Exchange:
         self.storage = storage
         self.directory = directory
         self.presence = Presence(clock)
-        self.procedure: Procedure | None = None
-        """What holds for flags that come now: the version that was put on record last."""
+        self.procedures = Procedures(storage)
+        self.timetable = Timetable(self.procedures)
         self._rules = rules
         self._limit = limit
         self._clock = clock
@@ -146,7 +147,13 @@ class Exchange:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._ledger = Ledger(
-            storage, signer, max_queue=max_queue, room=room, on_commit=self._committed, on_failure=self._fail
+            storage,
+            signer,
+            max_queue=max_queue,
+            room=room,
+            first_look=self.timetable.first_look,
+            on_commit=self._committed,
+            on_failure=self._fail,
         )
         self._ledger.start()
 
@@ -256,7 +263,13 @@ class Exchange:
         for data in envelopes:
             try:
                 draft = admit(
-                    data, allowed, caller, directory=directory, now=now, rules=self._rules, procedure=self.procedure
+                    data,
+                    allowed,
+                    caller,
+                    directory=directory,
+                    now=now,
+                    rules=self._rules,
+                    procedure=self.procedures.current,
                 )
             except RefusedError as refusal:
                 # Without the frames that it comes from: they hold all that was parsed, of a thousand until the last.

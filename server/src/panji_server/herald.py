@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
 from panji.core.identifier import new_id
-from panji.core.statements import DeadlineMissed, DirectoryRecord, ProcedureRecord, Statement
-from panji.core.vocabulary import Deadline, Role
+from panji.core.statements import (
+    DeadlineMissed,
+    DeadlineNear,
+    DirectoryRecord,
+    Escalation,
+    ProcedureRecord,
+    Statement,
+)
+from panji.core.vocabulary import Kind, Role
 from panji.errors import ConfigError
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.directory import Directory
     from panji.core.keys import PublicKey, Signer
+    from panji.core.procedure import Occasion
     from panji.core.statements import Body
     from panji_server.storage.base import Fetched
 
@@ -55,32 +63,28 @@ class Herald:
         """Returns the statement that this procedure is in force from its place in the log on."""
         return self._admitted(self.operator, ProcedureRecord(document=document), self._id(now, document), now)
 
-    def deadline_missed(
-        self,
-        case: Case,
-        deadline: Deadline,
-        *,
-        due_at: datetime,
-        fetched: Fetched | None,
-        last_seen_at: datetime | None,
-        now: datetime,
+    def timed(
+        self, case: Case, occasion: Occasion, fetched: Fetched | None, last_seen_at: datetime | None, now: datetime
     ) -> list[Admitted]:
-        """Returns the statements, one to each side, that a deadline of a case has passed in silence.
+        """Returns the statements, one to each side, of something that time has brought about in a case.
 
         Their ids follow from what they are about, so that of two servers, or two attempts, one is taken.
+
+        Args:
+            case: Of which it is stated.
+            occasion: What is stated.
+            fetched: How the flag was fetched, if it was.
+            last_seen_at: When the platform was last there.
+            now: The time of issue.
         """
-        body = DeadlineMissed(
-            deadline=deadline,
-            due_at=due_at,
-            delivered_at=fetched.at if fetched else None,
-            delivered_to=fetched.participant if fetched else "",
-            last_seen_at=last_seen_at,
-        )
-        made = []
-        for recipient in (case.authority, case.platform):
-            identifier = self._id(due_at, f"{case.id}\n{deadline.name}\n{recipient}\n")
-            made.append(self._admitted(recipient, body, identifier, now, case))
-        return made
+        about = f"{case.id}\n{occasion.deadline.name}\n"
+        if occasion.kind is not Kind.DEADLINE_MISSED:
+            about += f"{occasion.kind}\n{occasion.number}\n"
+        body = _body(occasion, fetched, last_seen_at)
+        return [
+            self._admitted(recipient, body, self._id(occasion.due_at, f"{about}{recipient}\n"), now, case)
+            for recipient in (case.authority, case.platform)
+        ]
 
     def _id(self, at: datetime, occasion: str) -> str:
         return new_id(at, hmac.digest(self._secret, f"{at.isoformat()}\n{occasion}".encode(), "sha256")[:8])
@@ -102,6 +106,29 @@ class Herald:
         )
         data = encode_envelope(dsse.sign(encode_statement(statement), [self._signer]))
         return Admitted(statement, data, dsse.digest(data), now)
+
+
+def _body(occasion: Occasion, fetched: Fetched | None, last_seen_at: datetime | None) -> Body:
+    deadline, due_at = occasion.deadline, occasion.due_at
+    match occasion.kind:
+        case Kind.DEADLINE_NEAR:
+            return DeadlineNear(deadline=deadline, due_at=due_at, percent=occasion.number)
+        case Kind.ESCALATION:
+            return Escalation(
+                deadline=deadline,
+                due_at=due_at,
+                step=occasion.number,
+                to=occasion.to,
+                unseen_since=occasion.unseen_since,
+            )
+        case _:
+            return DeadlineMissed(
+                deadline=deadline,
+                due_at=due_at,
+                delivered_at=fetched.at if fetched else None,
+                delivered_to=fetched.participant if fetched else "",
+                last_seen_at=last_seen_at,
+            )
 
 
 def operator_of(directory: Directory, key: PublicKey, at: datetime) -> str:

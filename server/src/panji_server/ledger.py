@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from panji.core.merkle import Position
     from panji.core.note import NoteSigner, NoteVerifier
     from panji.core.receipt import Receipt
-    from panji_server.sequencing import NextLook
+    from panji_server.sequencing import FirstLook
     from panji_server.storage.base import Append, Storage
 
 MAX_GROUP = 200
@@ -93,7 +93,7 @@ class Ledger:
         signer: The log's key.
         max_queue: Statements that may wait for a commit; more are refused as OVERLOADED.
         room: How much a side may say in a case.
-        next_look: When the exchange has to look at a case again.
+        first_look: When the exchange has to look at a case again.
         on_commit: Called in the event loop with what was accepted, by index, before it is answered.
         on_failure: Called in the event loop when the storage failed: the process must end.
     """
@@ -105,7 +105,7 @@ class Ledger:
         *,
         max_queue: int,
         room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
-        next_look: NextLook | None = None,
+        first_look: FirstLook | None = None,
         on_commit: Callable[[Mapping[int, Accepted]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
@@ -113,7 +113,7 @@ class Ledger:
         self._signer = signer
         self._max_queue = max_queue
         self._room = room
-        self._next_look = next_look
+        self._first_look = first_look
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._queue: list[_Submission] = []  # a heap
@@ -350,7 +350,7 @@ class Ledger:
             {reply.case_id for reply in replies if reply.kind is Kind.ERASURE},
         )
         head, salts = transaction.head(), _salts(len(statements))
-        result = sequence(items, head, known, self._signer, salts, room=self._room, next_look=self._next_look)
+        result = sequence(items, head, known, self._signer, salts, room=self._room, first_look=self._first_look)
         if result.commit is not None:
             transaction.store(result.commit)
         return result.outcomes

@@ -23,7 +23,8 @@ from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash
-from panji.core.vocabulary import RECORDS, CaseState, Kind
+from panji.core.statements import DeadlineMissed
+from panji.core.vocabulary import RECORDS, TIMED, CaseState, Deadline, Kind
 from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -213,9 +214,7 @@ class _Replay:
             raise DifferenceError(f"{where}: the parties or the time of opening are not those of the flag")
         # As its flag left it, so that what the operator says makes of it again what follows from that: lateness, the
         # time of the latest statement, and the end. Whatever the sides said in between has changed nothing of these.
-        return replace(
-            case, state=CaseState.SUBMITTED, open_question=b"", updated_at=row.received_at, overdue_since=None
-        )
+        return replace(case, state=CaseState.SUBMITTED, updated_at=row.received_at, overdue_since=None)
 
     def _case_index(self, row: Row, statement: Statement, digest: bytes) -> int:
         if statement.kind in RECORDS:
@@ -226,6 +225,9 @@ class _Replay:
         if found is None:
             raise DifferenceError(f"statement {row.index} belongs to a case that is not in the log before it")
         index, case = found
+        if statement.kind in TIMED and all(flag.erased for flag in self._storage.rows([index])):
+            # Whether the answer was owed then, nobody can tell any more.
+            return self._put(index, _timed(case, statement, row))
         try:
             return self._put(index, cases.apply(case, statement, digest, row.received_at))
         except RefusedError as refusal:
@@ -235,6 +237,15 @@ class _Replay:
         self._cases[case.id] = (index, case)
         self._changed[index] = case
         return index
+
+
+def _timed(case: Case, statement: Statement, row: Row) -> Case:
+    if statement.test != case.test:
+        raise DifferenceError(f"statement {row.index} does not fit its case: TEST_MARKER_MISMATCH: they differ")
+    body, late = statement.body, case.overdue_since
+    if isinstance(body, DeadlineMissed) and body.deadline is Deadline.ACKNOWLEDGED:
+        late = body.due_at
+    return replace(case, overdue_since=late, updated_at=row.received_at)
 
 
 def _statement(row: Row) -> Statement:

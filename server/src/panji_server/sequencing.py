@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.note import NoteSigner
     from panji.core.statements import Statement
-    from panji_server.storage.base import Known
+    from panji_server.storage.base import Known, Timer
 
 
-NextLook: TypeAlias = "Callable[[int, Case], datetime | None]"
+FirstLook: TypeAlias = "Callable[[int, Case], Timer | None]"
 _RETRY = timedelta(seconds=1)
 
 
@@ -132,7 +132,7 @@ def sequence(
     salt: Callable[[], bytes],
     *,
     room: CaseRoom = CaseRoom(),
-    next_look: NextLook | None = None,
+    first_look: FirstLook | None = None,
 ) -> Sequenced:
     """Orders a group of statements after the head of the log.
 
@@ -143,7 +143,7 @@ def sequence(
         signer: The log's key.
         salt: Gives 16 fresh random bytes.
         room: How much a side may say in a case.
-        next_look: When the exchange has to look at a case again, by the index of its flag and the case; None: not any
+        first_look: When the exchange has to look at a case again, by the index of its flag and the case; None: not any
             more.
     """
     group = _Group(head, known, room)
@@ -189,7 +189,7 @@ def sequence(
         nodes=extension.nodes,
         head=Head(extension.frontier, group.rows[-1].received_at),
         checkpoint=signed,
-        timers={index: next_look(index, case) for index, case in group.changed.items()} if next_look else {},
+        timers={index: first_look(index, case) for index, case in group.changed.items()} if first_look else {},
         erased=group.erased,
     )
     return Sequenced(outcomes, written)

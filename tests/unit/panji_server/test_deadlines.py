@@ -23,8 +23,9 @@ from support.statements import (
 )
 
 from panji.core.keys import PrivateKeySigner
+from panji.core.procedure import Occasion
 from panji.core.statements import DeadlineMissed
-from panji.core.vocabulary import CaseState, Deadline
+from panji.core.vocabulary import CaseState, Deadline, Kind
 from panji.errors import Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -360,9 +361,8 @@ async def test_cases_whose_statement_is_kept_out_hold_up_neither_themselves_nor_
         found = room.storage.case(an_id(1))
         assert found is not None
         due_at = LATER + DAY
-        (taken, _) = herald.deadline_missed(
-            found[1], Deadline.ACKNOWLEDGED, due_at=due_at, fetched=None, last_seen_at=None, now=due_at
-        )
+        missed = Occasion(due_at, Kind.DEADLINE_MISSED, Deadline.ACKNOWLEDGED, 0, due_at)
+        (taken, _) = herald.timed(found[1], missed, None, None, due_at)
         put(room.storage, reply(flag, a_correspondence(), 50, id=taken.statement.id))
         room.now = due_at
         for _ in range(2):

@@ -13,8 +13,9 @@ from support.statements import DIGEST, EXCHANGE, MINISTRY, OPERATOR, PLATFORM, a
 from panji.core import envelope as dsse
 from panji.core.directory import KeyRecord, Threshold
 from panji.core.keys import PrivateKeySigner
-from panji.core.statements import DeadlineMissed, DirectoryRecord
-from panji.core.vocabulary import Deadline, Kind
+from panji.core.procedure import Occasion
+from panji.core.statements import DeadlineMissed, DeadlineNear, DirectoryRecord, Escalation
+from panji.core.vocabulary import Contact, Deadline, Kind
 from panji.errors import ConfigError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -31,12 +32,15 @@ VOICE = PrivateKeySigner.generate()
 SECRET = b"of this exchange's servers"
 HERALD = Herald(EXCHANGE, OPERATOR, VOICE, SECRET)
 DUE = LATER + timedelta(hours=24)
+MISSED = Occasion(DUE, Kind.DEADLINE_MISSED, Deadline.ACKNOWLEDGED, 0, DUE)
+NEAR = Occasion(LATER, Kind.DEADLINE_NEAR, Deadline.DECIDED, 50, DUE)
+STEP = Occasion(DUE, Kind.ESCALATION, Deadline.DECIDED, 2, DUE, (Contact.REPRESENTATIVE,), LATER)
 FETCHED = Fetched(PLATFORM, 3, "spiffe://test.example/telegram", LATER)
 
 
 def missed(now: datetime = DUE, *, fetched: Fetched | None = None, test: bool = False) -> list[Admitted]:
     case = a_case(test=test)
-    return HERALD.deadline_missed(case, Deadline.ACKNOWLEDGED, due_at=DUE, fetched=fetched, last_seen_at=LATER, now=now)
+    return HERALD.timed(case, MISSED, fetched, LATER, now)
 
 
 def with_voice(**changes: object) -> Directory:
@@ -64,6 +68,16 @@ def test_a_flag_that_was_never_fetched_is_said_to_be_that() -> None:
     assert (body.delivered_at, body.delivered_to) == (None, "")
 
 
+def test_what_is_near_and_whom_silence_reaches_is_said_to_both_sides_too() -> None:
+    near, step = (HERALD.timed(a_case(), one, None, None, LATER) for one in (NEAR, STEP))
+    assert {one.statement.body for one in near} == {DeadlineNear(deadline=Deadline.DECIDED, due_at=DUE, percent=50)}
+    reached = Escalation(
+        deadline=Deadline.DECIDED, due_at=DUE, step=2, to=(Contact.REPRESENTATIVE,), unseen_since=LATER
+    )
+    assert {one.statement.body for one in step} == {reached}
+    assert len({one.statement.id for one in (*near, *step, *missed())}) == 6
+
+
 def test_a_drills_deadline_is_a_drill() -> None:
     assert all(one.statement.test for one in missed(test=True))
 
@@ -77,9 +91,7 @@ def test_a_second_attempt_has_the_same_ids_so_that_one_is_taken() -> None:
 def test_nobody_outside_knows_the_id_of_a_statement_to_come() -> None:
     """Attack: a platform says something else under the id, and that of its silence is refused."""
     other = Herald(EXCHANGE, OPERATOR, VOICE, b"of another exchange")
-    theirs = other.deadline_missed(
-        a_case(), Deadline.ACKNOWLEDGED, due_at=DUE, fetched=None, last_seen_at=LATER, now=DUE
-    )
+    theirs = other.timed(a_case(), MISSED, None, LATER, DUE)
     assert not {one.statement.id for one in theirs} & {one.statement.id for one in missed()}
 
 

@@ -62,10 +62,9 @@ async def test_every_version_is_recorded_once_and_in_force_from_then_on(tmp_path
     storage = MemoryStorage()
     for text, version in ((TEXT, 1), (TEXT, 1), (NEXT, 2)):
         async with an_exchange(storage) as exchange:  # as over a restart
-            assert exchange.procedure is None
             await a_file(tmp_path, text).record(exchange, HERALD, LATER)
-            assert exchange.procedure is not None
-            assert exchange.procedure.version == version
+            assert exchange.procedures.current is not None
+            assert exchange.procedures.current.version == version
     assert on_record(storage) == [TEXT, NEXT]
 
 
@@ -75,7 +74,7 @@ async def test_an_exchange_without_a_procedure_has_none_in_force_and_none_on_rec
     none.must_follow(storage)
     async with an_exchange(storage) as exchange:
         await none.record(exchange, HERALD, LATER)
-        assert exchange.procedure is None
+        assert exchange.procedures.current is None
     assert on_record(storage) == []
 
 
@@ -94,7 +93,7 @@ async def test_what_the_log_does_not_take_is_not_in_force(tmp_path: Path) -> Non
         with pytest.raises(RefusedError) as refusal:
             await a_file(tmp_path, TEXT).record(exchange, HERALD, LATER)
         assert refusal.value.reason is Reason.SHUTTING_DOWN
-        assert exchange.procedure is None
+        assert exchange.procedures.current is None
 
 
 def test_a_procedure_that_contradicts_itself_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:

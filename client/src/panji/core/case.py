@@ -40,6 +40,7 @@ from panji.core.statements import (
 )
 from panji.core.vocabulary import (
     OPENING,
+    TIMED,
     AcknowledgementLevel,
     CaseState,
     Category,
@@ -342,6 +343,8 @@ def _is_legal(case: Case, kind: Kind, role: Role) -> bool:
             return not case.obstacle
         case Kind.OBSTACLE_ENDED:
             return bool(case.obstacle)
+        case _ if kind in TIMED:
+            return any(case.owes(deadline) for deadline in Deadline if deadline)
         case _:
             return True
 
@@ -436,7 +439,7 @@ def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetim
             late = _said(case, Stated(reply.kind, deadline, 0, due_at))
             return replace(late, overdue_since=due_at) if deadline is Deadline.ACKNOWLEDGED else late
         case Erasure():
-            return replace(case, state=CaseState.ERASED, open_question=b"", asked_by=None, obstacle=b"")
+            return _erased(case)
         case _:  # correspondence changes nothing
             return case
 
@@ -446,6 +449,22 @@ def _asked(case: Case, positions: AbstractSet[int], by: Role, digest: bytes, sta
     level = max(case.level, AcknowledgementLevel.RECEIVED) if by is Role.PLATFORM else case.level
     targets = tuple(replace(one, pending=at in positions) for at, one in enumerate(case.targets, 1))
     return replace(case, state=state, level=level, open_question=digest, asked_by=by, targets=targets)
+
+
+def _erased(case: Case) -> Case:
+    """What is left: who, when, what became of each target. Nothing of it goes on, and nothing waits."""
+    return replace(
+        case,
+        state=CaseState.ERASED,
+        targets=tuple(replace(one, pending=False) for one in case.targets),
+        open_question=b"",
+        asked_by=None,
+        decision=b"",
+        obstacle=b"",
+        clock=Clock(case.opened_at),
+        restore_since=None,
+        stated=(),
+    )
 
 
 def _said(case: Case, stated: Stated) -> Case:

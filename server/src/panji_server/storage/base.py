@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from panji.core.merkle import Frontier
 from panji.core.statements import ErasedStatement
@@ -42,7 +42,7 @@ KEY_COLUMNS = {"target": 2}
 
 
 UNTIL_FETCHED = datetime(9999, 12, 31, tzinfo=UTC)
-"""When a case is looked at whose time runs from when its platform fetches the flag: that sets the timer to now."""
+"""When a case is looked at of which nothing is due before its platform has fetched the flag."""
 UNBOUNDED = 2**62
 """More than there can be."""
 
@@ -145,6 +145,14 @@ class Known:
     """How many statements each sender has in the cases asked for, and how many bytes, by case index and sender."""
 
 
+class Timer(NamedTuple):
+    """When the exchange has to look at a case again."""
+
+    at: datetime
+    waits: bool = False
+    """Also when the flag is fetched for the first time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Everything that one commit writes."""
@@ -155,7 +163,7 @@ class Commit:
     nodes: Sequence[Node]
     head: Head
     checkpoint: str
-    timers: Mapping[int, datetime | None] = field(default_factory=dict)
+    timers: Mapping[int, Timer | None] = field(default_factory=dict)
     """When the exchange has to look at a case again, by the index of its flag; None: not any more."""
     erased: Collection[int] = ()
     """Case indexes: what the sides have said in these cases is erased, for good, with this commit."""
@@ -291,12 +299,16 @@ class Storage(ABC):
         """Returns the cases that are to be looked at by now, those first whose time came first; at most ``limit``."""
 
     @abstractmethod
-    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
         """Sets, durably, when cases are looked at again; None: not any more. Called as :meth:`keep_presence` is."""
 
     @abstractmethod
     def set_missing_timers(self, now: datetime) -> None:
         """Has every case looked at that is not over and has no timer. Called as :meth:`keep_presence` is."""
+
+    @abstractmethod
+    def advance_timers(self, now: datetime) -> None:
+        """Has every case looked at that has a timer. Called as :meth:`keep_presence` is."""
 
     @abstractmethod
     def erasure(self, case_index: int) -> Row | None:
@@ -310,7 +322,7 @@ class Storage(ABC):
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         """Keeps, durably, how far recipients have got, and when organisations were last here.
 
-        Cases whose flags were fetched with that, and that waited for it, are looked at now.
+        Cases whose timers wait for their flags to be fetched, and were with that, are to be looked at then.
 
         What goes no further than what is kept already, or is earlier, changes nothing. Called from one thread at a
         time, and never during an append.

@@ -35,7 +35,6 @@ from panji_server.storage.base import (
     COLUMNS,
     KEY_COLUMNS,
     UNBOUNDED,
-    UNTIL_FETCHED,
     Append,
     CaseFilter,
     Commit,
@@ -49,6 +48,7 @@ from panji_server.storage.base import (
     Storage,
     StorageError,
     Terms,
+    Timer,
 )
 from panji_server.storage.codec import (
     case_record,
@@ -104,7 +104,7 @@ CREATE TABLE cases (
 CREATE INDEX cases_authority ON cases (authority, idx);
 CREATE INDEX cases_platform ON cases (platform, idx);
 -- When the exchange has to look at a case again: until then nothing is to be stated of it.
-CREATE TABLE timer (case_idx INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE TABLE timer (case_idx INTEGER PRIMARY KEY, at INTEGER NOT NULL, waits INTEGER NOT NULL) STRICT;
 CREATE INDEX timer_at ON timer (at);
 CREATE TABLE target (
     case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
@@ -348,16 +348,9 @@ class SQLiteStorage(Storage):
 
     def keep_terms(self, terms: Sequence[Terms]) -> None:
         records = [(to_micros(one.since), one.acknowledged // timedelta(microseconds=1)) for one in terms]
-        with _translated():
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                connection.execute("DELETE FROM terms")
-                connection.executemany("INSERT INTO terms VALUES (?, ?)", records)
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
+        with self._writing() as connection:
+            connection.execute("DELETE FROM terms")
+            connection.executemany("INSERT INTO terms VALUES (?, ?)", records)
 
     def terms(self) -> list[Terms]:
         with _reading():
@@ -372,18 +365,23 @@ class SQLiteStorage(Storage):
         with self._snapshot() as connection:
             return list(_with_targets(connection, connection.execute(query, (to_micros(now), limit)).fetchall()))
 
-    def set_timers(self, timers: Mapping[int, datetime | None]) -> None:
+    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
         with self._writing() as connection:
-            _set_timers(connection, timers)
+            connection.executemany("INSERT OR REPLACE INTO timer VALUES (?, ?, ?)", _timer_records(timers))
+            _stop_timers(connection, timers)
 
     def set_missing_timers(self, now: datetime) -> None:
         with self._writing() as connection:
             over = ", ".join(str(int(state)) for state in (CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED))
             connection.execute(
-                f"INSERT INTO timer SELECT idx, ? FROM cases WHERE state NOT IN ({over}) "
+                f"INSERT INTO timer SELECT idx, ?, 0 FROM cases WHERE state NOT IN ({over}) "
                 "AND idx NOT IN (SELECT case_idx FROM timer)",
                 (to_micros(now),),
             )
+
+    def advance_timers(self, now: datetime) -> None:
+        with self._writing() as connection:
+            connection.execute("UPDATE timer SET at = :now WHERE at > :now", {"now": to_micros(now)})
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -408,7 +406,7 @@ class SQLiteStorage(Storage):
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         # Before the row that says how far it is by now: what was fetched is what lies between the two.
         further = (
-            "UPDATE timer SET at = :at WHERE at = :parked AND case_idx IN ("
+            "UPDATE timer SET at = :at, waits = 0 WHERE waits AND case_idx IN ("
             "SELECT idx FROM statement WHERE recipient = :recipient AND sequence <= :through AND kind = 'flag' AND "
             "sequence > (SELECT coalesce(max(through), 0) FROM fetched WHERE recipient = :recipient))"
         )
@@ -418,13 +416,12 @@ class SQLiteStorage(Storage):
                 "through": one.through,
                 "participant": one.participant,
                 "at": to_micros(one.at),
-                "parked": to_micros(UNTIL_FETCHED),
             }
             for one in sorted(fetched, key=lambda one: one.through)
         ]
         with self._writing() as connection:
             for record in records:
-                connection.execute(further, {name: record[name] for name in ("at", "parked", "recipient", "through")})
+                connection.execute(further, {name: record[name] for name in ("at", "recipient", "through")})
                 connection.execute(
                     "INSERT INTO fetched SELECT :recipient, :through, :participant, :at "
                     "WHERE NOT EXISTS (SELECT 1 FROM fetched WHERE recipient = :recipient AND through >= :through)",
@@ -653,9 +650,8 @@ class _SQLiteAppend(Append):
         self._insert(
             "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
         )
-        timers = [(index, to_micros(at)) for index, at in commit.timers.items() if at is not None]
-        self._insert("INSERT INTO timer VALUES", timers, "ON CONFLICT (case_idx) DO UPDATE SET at = excluded.at")
-        _set_timers(self._connection, {index: None for index, at in commit.timers.items() if at is None})
+        self._insert("INSERT OR REPLACE INTO timer VALUES", _timer_records(commit.timers))
+        _stop_timers(self._connection, commit.timers)
         if commit.erased:
             self._erase(commit.erased)
         self._insert("INSERT INTO checkpoint VALUES", [(commit.head.frontier.size, commit.checkpoint)])
@@ -766,13 +762,14 @@ def _select_in(connection: sqlite3.Connection, query: str, values: Sequence[Any]
     return found
 
 
-def _set_timers(connection: sqlite3.Connection, timers: Mapping[int, datetime | None]) -> None:
-    connection.executemany(
-        "INSERT INTO timer VALUES (?, ?) ON CONFLICT (case_idx) DO UPDATE SET at = excluded.at",
-        [(index, to_micros(at)) for index, at in timers.items() if at is not None],
-    )
-    over = [(index,) for index, at in timers.items() if at is None]
-    connection.executemany("DELETE FROM timer WHERE case_idx = ?", over)
+def _timer_records(timers: Mapping[int, Timer | None]) -> list[tuple[int, int, int]]:
+    return [(index, to_micros(one.at), int(one.waits)) for index, one in timers.items() if one is not None]
+
+
+def _stop_timers(connection: sqlite3.Connection, timers: Mapping[int, Timer | None]) -> None:
+    over = [(index,) for index, one in timers.items() if one is None]
+    if over:
+        connection.executemany("DELETE FROM timer WHERE case_idx = ?", over)
 
 
 def _head(connection: sqlite3.Connection) -> Head:

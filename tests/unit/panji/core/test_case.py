@@ -28,6 +28,7 @@ from support.statements import (
     a_correspondence,
     a_counter_notice,
     a_deadline_missed,
+    a_deadline_near,
     a_decision,
     a_flag,
     a_question,
@@ -41,6 +42,7 @@ from support.statements import (
     a_withdrawal,
     an_acknowledgement,
     an_erasure,
+    an_escalation,
     an_objection,
     an_obstacle,
 )
@@ -64,9 +66,11 @@ from panji.core.statements import (
 from panji.core.vocabulary import (
     BY_THE_OPERATOR,
     OPENING,
+    TIMED,
     AcknowledgementLevel,
     CaseState,
     Category,
+    Deadline,
     Instrument,
     Kind,
     Outcome,
@@ -195,7 +199,7 @@ LEGAL: set[tuple[str, str, str]] = {
     *product(["restore_order"], ["authority"], _DECIDED | {"OBJECTED"}),
     ("restoration", "platform", "RESTORING"),
     *product(["correspondence"], ["authority", "platform"], {state.name for state in STATES} - {"ERASED"}),
-    ("deadline_missed", "operator", "SUBMITTED"),
+    *product(["deadline_near", "deadline_missed", "escalation"], ["operator"], _ANSWERABLE | {"RESTORING"}),
     *product(["erasure"], ["operator"], {state.name for state in STATES}),
 }
 NOW_AND_THEN = {("obstacle_ended", "platform"), ("review", "authority")}
@@ -212,7 +216,10 @@ def test_who_may_say_what_when(kind: Kind, by: Role, state: CaseState) -> None:
         Kind.CORRECTION: a_correction(2),
         Kind.RESTORE_ORDER: a_restore_order(2),
     }
-    body = bodies.get(kind, a_body(kind))
+    body: Any = bodies.get(kind, a_body(kind))
+    if kind in TIMED:
+        owed = Deadline.RESTORED if state is CaseState.RESTORING else Deadline.DECIDED
+        body = replace(body, deadline=owed)
     sender, recipient = SIDES[by]
     if (kind.value, by.value, state.name) in LEGAL:
         assert apply(case, body, sender=sender, recipient=recipient).updated_at == LATER
@@ -264,6 +271,60 @@ def test_a_deadline_is_stated_missed_to_each_side_and_once() -> None:
     assert apply(late, a_deadline_missed(), recipient=MINISTRY) == late
     refusal = refused(late, a_deadline_missed(due_at=LATER))
     assert refusal.reason is Reason.MOVE_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("state", "owed"),
+    [
+        (CaseState.SUBMITTED, {Deadline.ACKNOWLEDGED, Deadline.UNDER_REVIEW, Deadline.DECIDED}),
+        (CaseState.RECEIVED, {Deadline.UNDER_REVIEW, Deadline.DECIDED}),
+        (CaseState.UNDER_REVIEW, {Deadline.DECIDED}),
+        (CaseState.CLARIFICATION_REQUESTED, {Deadline.UNDER_REVIEW, Deadline.DECIDED}),
+        (CaseState.DECIDED, set()),
+        (CaseState.RESTORING, {Deadline.RESTORED}),
+        (CaseState.WITHDRAWN, set()),
+        (CaseState.ERASED, set()),
+    ],
+)
+def test_nothing_is_said_of_a_deadline_whose_answer_is_not_owed(state: CaseState, owed: set[Deadline]) -> None:
+    case = a_case_in(state)
+    for deadline in Deadline:
+        if deadline:
+            assert case.owes(deadline) == (deadline in owed)
+            if deadline not in owed:
+                assert refused(case, a_deadline_missed(deadline=deadline)).reason is Reason.MOVE_NOT_ALLOWED
+
+
+def test_each_thing_is_said_once_of_a_deadline_and_to_each_side() -> None:
+    near, later, step = a_deadline_near(), a_deadline_near(percent=80), an_escalation()
+    case = a_case()
+    for body in (near, later, step):
+        for recipient in (PLATFORM, MINISTRY):
+            case = apply(case, body, recipient=recipient)
+    assert [(one.kind, one.number) for one in case.stated] == [
+        (Kind.DEADLINE_NEAR, 50),
+        (Kind.DEADLINE_NEAR, 80),
+        (Kind.ESCALATION, 1),
+    ]
+    assert refused(case, replace(step, due_at=LATER)).reason is Reason.MOVE_NOT_ALLOWED
+
+
+def test_a_clock_that_begins_anew_has_its_deadlines_before_it_again() -> None:
+    missed = a_deadline_missed(deadline=Deadline.DECIDED)
+    decided = apply(apply(a_case(), missed), a_decision(1))
+    again = apply(objected(decided), a_review(1, result=ReviewResult.OVERTURNED), **BY_PLATFORM)
+    assert [one.deadline for one in decided.stated] == [Deadline.DECIDED]
+    assert again.stated == ()
+    restoring = apply(a_case_in(CaseState.RESTORING), a_deadline_missed(deadline=Deadline.RESTORED))
+    done = apply(restoring, a_restoration(1))
+    assert apply(done, a_restore_order(2)).stated == ()
+
+
+def test_what_is_left_of_an_erased_case_is_who_and_when_and_what_became_of_each_target() -> None:
+    case = apply(apply(a_case(targets=2), a_verification_request(1)), a_deadline_missed(deadline=Deadline.DECIDED))
+    erased = apply(case, an_erasure())
+    assert erased.targets == a_case(targets=2).targets
+    assert (erased.clock, erased.stated, erased.asked_by, erased.decision) == (Clock(case.opened_at), (), None, b"")
 
 
 def test_a_late_answer_is_taken_and_the_case_stays_late() -> None:

@@ -205,6 +205,9 @@ FORMS: dict[str, tuple[list[Any], list[Any]]] = {
     "decision.targets[1].user_not_notified_until": ([NOON, None], [NAIVE]),
     "verification.targets[0].target": ([1, 1000], [1001, -1]),
     "obstacle.expected_until": ([NOON, None], [NAIVE]),
+    "deadline_near.percent": ([1, 99], [-1, 100]),
+    "escalation.step": ([1, 100], [-1, 101]),
+    "escalation.unseen_since": ([NOON, None], [NAIVE]),
     "counter_notice.submitted_at": ([NOON], [NAIVE]),
     "review.targets[0].target": ([1, 1000], [1001, -1]),
     "restoration.targets[0].target": ([1, 1000], [1001, -1]),
@@ -232,6 +235,9 @@ VOCABULARIES = {
     "flag.deciding_body.kind": False,
     "acknowledgement.level": False,
     "deadline_missed.deadline": False,
+    "deadline_near.deadline": False,
+    "escalation.deadline": False,
+    "escalation.to[0]": False,
     "clarification_request.questions[0].reason": False,
     "decision.targets[0].outcome": False,
     "decision.targets[0].ground": False,
@@ -304,6 +310,11 @@ REQUIRED = {
     "restoration.targets[0].target",
     "restoration.targets[1].target",
     "deadline_missed.due_at",
+    "deadline_near.due_at",
+    "deadline_near.percent",
+    "escalation.due_at",
+    "escalation.step",
+    "escalation.to",
     "erasure.legal_basis.jurisdiction",
     "erasure.statements",
     "erasure.statements[0].digest",
@@ -672,6 +683,12 @@ def test_positions_count_from_one_and_name_no_target_twice(path: str, body_with:
 def test_a_decision_names_no_target_twice() -> None:
     twice = a_decision(a_target_decision(1), a_target_decision(2), a_target_decision(1, Outcome.NO_ACTION))
     assert wrong_in(twice) == {"decision.targets": "name one target twice"}
+
+
+def test_an_escalation_reaches_nobody_twice() -> None:
+    whole: Any = a_full_body(Kind.ESCALATION)
+    twice = dataclasses.replace(whole, to=whole.to[:1] * 2)
+    assert wrong_in(twice) == {"escalation.to": "names one contact twice"}
 
 
 def test_until_when_the_user_is_not_told_stands_with_why() -> None:

@@ -28,6 +28,7 @@ from support.statements import (
     a_statement,
     a_target_decision,
     an_acknowledgement,
+    an_escalation,
     an_id,
 )
 
@@ -35,7 +36,7 @@ from panji.core import case as cases
 from panji.core import merkle
 from panji.core.entry import Entry
 from panji.core.vocabulary import CaseState, Category, Kind, Outcome, Role, SubCategory, TargetState
-from panji_server.storage.base import COLUMNS, CaseFilter, CosignatureRow, Fetched, Head, Terms
+from panji_server.storage.base import COLUMNS, CaseFilter, CosignatureRow, Fetched, Head, Terms, Timer
 from panji_server.storage.sqlite import SQLiteStorage
 
 if TYPE_CHECKING:
@@ -444,16 +445,46 @@ def missed(flag: Any, number: int = 70, **changes: Any) -> Any:
     return reply(flag, a_deadline_missed(**changes), number)
 
 
-def test_flags_that_nobody_has_answered_are_overdue_oldest_first(storage: Storage) -> None:
+def test_cases_are_looked_at_in_the_order_of_their_times(storage: Storage) -> None:
+    put(storage, *flags(4))
     times = [LATER + timedelta(minutes=n) for n in range(4)]
-    items = [admitted(a_statement(a_flag(), id=an_id(n + 1)), at) for n, at in enumerate(times)]
-    put(storage, *items)
-    put(storage, reply(items[1], an_acknowledgement(), 50))
-    assert [index for index, _ in storage.overdue(LONG_AGO, times[2], -1, 10)] == [0, 2]
-    assert [case.id for _, case in storage.overdue(LONG_AGO, times[2], -1, 1)] == [an_id(1)]
-    assert [index for index, _ in storage.overdue(LONG_AGO, times[2], 0, 10)] == [2]
-    assert storage.overdue(LONG_AGO, LATER - timedelta(microseconds=1), -1, 10) == []
-    assert [index for index, _ in storage.overdue(times[2], times[3], -1, 10)] == [2, 3]
+    storage.set_timers({0: Timer(times[2]), 1: Timer(times[0]), 2: Timer(times[3]), 3: None})
+    assert [index for index, _ in storage.due(times[2], 10)] == [1, 0]
+    assert [case.id for _, case in storage.due(times[2], 1)] == [an_id(2)]
+    assert storage.due(LONG_AGO, 10) == []
+    storage.set_timers({1: None, 0: Timer(times[3])})
+    assert [index for index, _ in storage.due(times[3], 10)] == [0, 2]
+    storage.advance_timers(times[1])
+    assert [index for index, _ in storage.due(times[1], 10)] == [0, 2]
+
+
+def test_a_commit_sets_and_ends_the_timers_of_its_cases(storage: Storage) -> None:
+    first, second = flags(2)
+    put(storage, first, second)
+    assert [index for index, _ in storage.due(LATER, 10)] == [0, 1]
+    put(storage, reply(first, an_acknowledgement(), 50), first_look=lambda _index, _case: None)
+    assert [index for index, _ in storage.due(LATER, 10)] == [1]
+
+
+def test_a_flag_that_is_fetched_for_the_first_time_is_looked_at_then_where_that_is_waited_for(storage: Storage) -> None:
+    put(storage, *flags(3))
+    never, fetched = LATER + timedelta(days=99), LATER + timedelta(minutes=1)
+    storage.set_timers({0: Timer(never, waits=True), 1: Timer(never), 2: Timer(never, waits=True)})
+    storage.keep_presence([Fetched(PLATFORM, 2, "spiffe://test.example/telegram", fetched)], {})
+    assert [index for index, _ in storage.due(fetched, 10)] == [0]
+    storage.set_timers({0: Timer(never)})
+    later = LATER + timedelta(minutes=2)
+    storage.keep_presence([Fetched(PLATFORM, 3, "spiffe://test.example/telegram", later)], {})
+    assert [index for index, _ in storage.due(later, 10)] == [2]
+
+
+def test_a_case_that_is_not_over_and_has_no_timer_gets_one(storage: Storage) -> None:
+    first, second, third = flags(3)
+    put(storage, first, second, third)
+    put(storage, reply(second, a_decision(), 50))
+    storage.set_timers({0: None, 1: None, 2: Timer(LATER + timedelta(days=1))})
+    storage.set_missing_timers(LATER)
+    assert [index for index, _ in storage.due(LATER, 10)] == [0]
 
 
 def test_the_terms_that_held_are_kept_oldest_first(storage: Storage) -> None:
@@ -464,14 +495,15 @@ def test_the_terms_that_held_are_kept_oldest_first(storage: Storage) -> None:
         assert storage.terms() == kept
 
 
-def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
+def test_what_was_stated_of_a_deadline_is_kept_with_the_case(storage: Storage) -> None:
     flag, other = flags(2)
     put(storage, flag, other)
     put(storage, missed(flag))
-    assert [index for index, _ in storage.overdue(LONG_AGO, LATER, -1, 10)] == [1]
+    put(storage, reply(flag, an_escalation(), 71))
     found = storage.case(an_id(1))
     assert found is not None
     assert found[1].overdue_since == a_deadline_missed().due_at
+    assert [(one.kind, one.number) for one in found[1].stated] == [(Kind.DEADLINE_MISSED, 0), (Kind.ESCALATION, 1)]
 
 
 def test_the_directory_on_record_is_found_as_of_any_place(storage: Storage) -> None:

@@ -1,9 +1,9 @@
 """The standard operating procedure as versioned data: deadlines and ladders are data, never code.
 
 ``deadlines`` are instants and spans, ``clock`` what stops them, ``terms`` what a rule says and for which flags,
-``ladders`` whom silence reaches and what may be said next, ``agenda`` what is to be stated of a case, ``document`` the whole, ``parsing`` its TOML,
-``contradictions`` what it may not say, ``simulation`` what would happen on a day. All of it is pure: time is an
-argument. ``docs/procedure.md`` describes the format.
+``ladders`` whom silence reaches and what may be said next, ``document`` the whole, ``parsing`` its TOML,
+``contradictions`` what it may not say, ``agenda`` what is to be stated of a case, ``simulation`` what would happen on a
+day. All of it is pure: time is an argument. ``docs/procedure.md`` describes the format.
 """
 
 from __future__ import annotations

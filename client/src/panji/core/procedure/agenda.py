@@ -1,6 +1,6 @@
 """What an exchange has to state about a case as time passes, by the procedure that the case was opened under.
 
-Everything follows from the case, from when the platform fetched the flag and when it was last there; so any server of an
+Everything follows from the case, from when the platform fetched the flag and when it was last there: any server of an
 exchange, and anybody else who knows these, comes to the same.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from panji.core.case import Case
     from panji.core.procedure.document import Procedure
-    from panji.core.procedure.ladders import Escalation
+    from panji.core.procedure.ladders import Escalation, Step
     from panji.core.procedure.terms import Terms
 
 _DEADLINES = {
@@ -100,7 +100,12 @@ def _of(
             yield Occasion(at, Kind.DEADLINE_NEAR, deadline, round(part * 100), due_at)
     yield Occasion(due_at, Kind.DEADLINE_MISSED, deadline, 0, due_at)
     if escalation is not None:
-        yield from _ladder(escalation, case, deadline, start, due_at, presence)
+        origin = case.opened_at if escalation.counted_from is From.RECEIVED else due_at
+        unseen_since = presence.last_seen_at or start
+        for at, number, step, unseen in _ladder(escalation, origin, start, unseen_since):
+            to = tuple(Contact[one.name] for one in step.to)
+            since = presence.last_seen_at if unseen else None
+            yield Occasion(at, Kind.ESCALATION, deadline, number, due_at, to, since)
 
 
 def _start(answer: Answer, since: Since, case: Case, presence: Presence) -> datetime | None:
@@ -113,14 +118,12 @@ def _start(answer: Answer, since: Since, case: Case, presence: Presence) -> date
 
 
 def _ladder(
-    escalation: Escalation, case: Case, deadline: Deadline, start: datetime, due_at: datetime, presence: Presence
-) -> Iterator[Occasion]:
-    origin = case.opened_at if escalation.counted_from is From.RECEIVED else due_at
+    escalation: Escalation, origin: datetime, start: datetime, unseen_since: datetime
+) -> Iterator[tuple[datetime, int, Step, bool]]:
+    """When each step is taken, and whether it comes earlier since nobody is there to meet the deadline."""
     for number, step in enumerate(escalation.steps, 1):
-        to, at, unseen_since = tuple(Contact[one.name] for one in step.to), origin + step.after, None
+        at, unseen = origin + step.after, False
         if number == 1 and escalation.unseen_for is not None:
-            # Nobody is there to meet the deadline: the first step comes before it.
-            unseen = max((presence.last_seen_at or start) + escalation.unseen_for, start)
-            if unseen < at:
-                at, unseen_since = unseen, presence.last_seen_at
-        yield Occasion(at, Kind.ESCALATION, deadline, number, due_at, to, unseen_since)
+            early = max(unseen_since + escalation.unseen_for, start)
+            at, unseen = min(at, early), early < at
+        yield at, number, step, unseen

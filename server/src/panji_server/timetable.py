@@ -1,0 +1,91 @@
+"""When the exchange has to look at a case again, and by which procedure. Pure, but for what is on record."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from panji.core.procedure import Answer, Conditions, Presence, Procedure, Rule, Since, Terms, Within, agenda
+from panji_server.storage.base import UNTIL_FETCHED, Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from panji.core.case import Case
+    from panji.core.procedure import Occasion
+    from panji_server.procedure import Procedures
+    from panji_server.storage import base
+
+_UNKNOWN = Presence(None, None)
+_MOMENT = timedelta(microseconds=1)
+
+
+class Timetable:
+    """Says when what is due.
+
+    Args:
+        procedures: What is on record.
+    """
+
+    def __init__(self, procedures: Procedures) -> None:
+        self._procedures = procedures
+        self.terms: Sequence[base.Terms] = ()
+        """How long platforms have for a first answer where no procedure is on record, oldest first."""
+
+    def first_look(self, index: int, case: Case) -> Timer | None:
+        """Returns when a case that a statement has just opened or changed is to be looked at; None: not any more."""
+        procedure = self._procedure_of(index, case)
+        if procedure is None:
+            return None
+        if case.updated_at != case.opened_at:
+            # What it had to wait for may have changed: only who knows whether the flag was fetched can say.
+            return Timer(case.updated_at) if _may_owe(case, procedure) else None
+        return _timer(agenda(case, procedure, _UNKNOWN), case, procedure, _UNKNOWN, case.opened_at)
+
+    def occasions(self, index: int, case: Case, presence: Presence) -> list[Occasion]:
+        """Returns what is still to be stated of a case if nothing is said in it any more, in the order of time."""
+        procedure = self._procedure_of(index, case)
+        return agenda(case, procedure, presence) if procedure is not None else []
+
+    def next_look(self, index: int, case: Case, presence: Presence, now: datetime) -> Timer | None:
+        """Returns when a case of which nothing is due now is to be looked at again; None: not any more."""
+        procedure = self._procedure_of(index, case)
+        if procedure is None:
+            return None
+        return _timer(agenda(case, procedure, presence), case, procedure, presence, now + _MOMENT)
+
+    def _procedure_of(self, index: int, case: Case) -> Procedure | None:
+        found = self._procedures.of_case(index)
+        if found is not None:
+            return found
+        held = [one for one in self.terms if one.since <= case.opened_at]
+        return _first_answer_within(held[-1].acknowledged) if held else None
+
+
+def _timer(
+    occasions: Sequence[Occasion], case: Case, procedure: Procedure, presence: Presence, earliest: datetime
+) -> Timer | None:
+    waits = presence.delivered_at is None and _runs_from_delivery(case, procedure)
+    at = min((one.at for one in occasions if one.at >= earliest), default=UNTIL_FETCHED if waits else None)
+    return None if at is None else Timer(at, waits=waits)
+
+
+def _may_owe(case: Case, procedure: Procedure) -> bool:
+    answers = procedure.rule(case).terms.answers
+    if set(answers) == {Answer.RECEIVED}:
+        return case.level == 0 and bool(case.open_targets)
+    return bool(case.open_targets) or case.restore_since is not None
+
+
+def _runs_from_delivery(case: Case, procedure: Procedure) -> bool:
+    within = procedure.rule(case).terms.answers.values()
+    return case.clock.since == case.opened_at and any(one.since is Since.DELIVERED for one in within)
+
+
+@lru_cache(64)
+def _first_answer_within(span: timedelta) -> Procedure:
+    """What holds where the sides have agreed on nothing: that an answer comes at all."""
+    terms = Terms(answers={Answer.RECEIVED: Within(Since.RECEIVED, span)})
+    return Procedure(id="none", version=0, title="No procedure", rules=(Rule("any", Conditions(), terms),))
