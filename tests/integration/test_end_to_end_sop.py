@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from support.exchange import Running, changed, running_exchange
 from support.programs import panji
-from support.statements import a_flag
+from support.statements import a_flag, a_target_decision
 
 from panji import procedures
 from panji.client import Client
 from panji.core.directory import KeyRecord
 from panji.core.keys import PrivateKeySigner
 from panji.core.procedure import parse_procedure
-from panji.core.statements import ProcedureRecord
-from panji.core.vocabulary import Category, Instrument, SubCategory
+from panji.core.statements import DeadlineMissed, DeadlineNear, Escalation, ProcedureRecord
+from panji.core.vocabulary import CaseState, Category, Contact, Deadline, Instrument, SubCategory
 from panji.errors import Reason, RefusedError
 from panji.profile import Profile
 
@@ -110,3 +110,73 @@ def test_a_log_under_a_procedure_is_not_served_without_one(own: Running) -> None
     with_none = panji("serve", "--config", config)
     assert with_none.returncode != 0
     assert "the log has one on record" in with_none.stderr
+
+
+# Deadlines
+
+QUICK = """
+id = "quick"
+version = 1
+title = "Seconds instead of hours"
+
+[defaults]
+received = { since = "received", within = "PT1S" }
+warn_at = [0.5]
+
+[[rule]]
+id = "public-order"
+categories = ["PUBLIC_ORDER"]
+decided = { since = "delivered", within = "PT2S" }
+approvals = { signatures = 3 }
+expires_within = "P30D"
+counted_apart = true
+
+[[rule]]
+id = "other"
+decided = { since = "delivered", within = "PT2S" }
+
+[[escalation]]
+answer = "decided"
+
+[[escalation.step]]
+after = "PT1S"
+to = ["representative"]
+"""
+
+
+def test_silence_is_warned_of_missed_and_escalated_to_both_sides_once_over_a_kill(tmp_path: Path) -> None:
+    procedure = tmp_path / "quick.toml"
+    procedure.write_text(QUICK)
+    with running_exchange(tmp_path / "made", environment={"PANJI_PROCEDURE": str(procedure)}) as own:
+        profiles = {name: Profile.load(path) for name, path in own.world.made.profiles.items()}
+        with Client.connect(profiles["kominfo"]) as ministry:
+            flag = ministry.submit(ministry.flag("telegram", a_flag()))
+        own.wait_for("statement.made", kind="deadline_missed")
+        with Client.connect(profiles["telegram"]) as platform:
+            heard = list(platform.watch(follow=False))
+            assert heard[0].digest == flag.digest
+        own.kill()  # and with it what was not written down yet: that the flag was fetched
+        own.restart()
+        with Client.connect(profiles["telegram"]) as platform:
+            list(platform.watch(follow=False))  # whoever asks for what comes after has what was before
+        own.wait_for("statement.made", kind="escalation", recipient="telegram")
+        case, due = flag.statement.id, []
+        for name in ("kominfo", "telegram"):
+            with Client.connect(profiles[name]) as client:
+                told = [one.statement.body for one in client.watch(after=0, follow=False)]
+                said = [one for one in told if isinstance(one, DeadlineNear | DeadlineMissed | Escalation)]
+                assert len({(type(one), one.deadline) for one in said}) == len(said)
+                missed = {one.deadline for one in said if isinstance(one, DeadlineMissed)}
+                assert missed == {Deadline.ACKNOWLEDGED, Deadline.DECIDED}
+                (step,) = (one for one in said if isinstance(one, Escalation))
+                assert (step.deadline, step.to) == (Deadline.DECIDED, (Contact.REPRESENTATIVE,))
+                due.append(step.due_at)
+                # What each side computes of the case has it too, and is what the exchange says.
+                assert len(client.case(case).case.stated) == len(said)
+        with Client.connect(profiles["telegram"]) as platform:
+            late = platform.decide(platform.case(case).flag, [a_target_decision(1)])
+            assert platform.case(case).case.state is CaseState.DECIDED
+            assert late.receipt.received_at > due[0] == due[1]
+        assert own.terminate() == 0
+        rebuilt = panji("log", "rebuild", "--check", "--config", str(own.world.made.config))
+        assert rebuilt.returncode == 0, rebuilt.stderr

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.memory import MemoryStorage
-from support.rooms import LATER, LOG, FixedDirectory, admitted, flags, put, reply
+from support.procedures import HEAD, rule
+from support.rooms import LATER, LOG, FixedDirectory, admitted, flags, put, reply, signed
 from support.statements import (
     EXCHANGE,
     MINISTRY,
     OPERATOR,
     PLATFORM,
+    a_clarification_answer,
+    a_clarification_request,
     a_correspondence,
+    a_decision,
     a_flag,
     a_statement,
     an_acknowledgement,
@@ -24,7 +29,7 @@ from support.statements import (
 
 from panji.core.keys import PrivateKeySigner
 from panji.core.procedure import Occasion
-from panji.core.statements import DeadlineMissed
+from panji.core.statements import DeadlineMissed, DeadlineNear, Escalation, ProcedureRecord
 from panji.core.vocabulary import CaseState, Deadline, Kind
 from panji.errors import Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
@@ -35,6 +40,7 @@ from panji_server.deadlines import Deadlines, settled
 from panji_server.exchange import Exchange
 from panji_server.herald import Herald
 from panji_server.limits import RateLimit
+from panji_server.sequencing import Accepted
 from panji_server.storage.base import Fetched, StorageError, Terms
 
 if TYPE_CHECKING:
@@ -51,8 +57,10 @@ BEFORE_ALL = rooms._BEFORE_ALL
 class Room:
     """An exchange over a log, its clock, and its deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, procedure: str = "") -> None:
         self.storage = MemoryStorage()
+        if procedure:
+            put(self.storage, admitted(a_statement(ProcedureRecord(document=procedure), id=an_id(900))))
         self.now = LATER
         self.failures: list[StorageError] = []
         self.made: list[Any] = []
@@ -89,10 +97,22 @@ class Room:
                 found.append((row.recipient, body))
         return found
 
+    def occasions(self) -> list[tuple[str, str, Deadline, int]]:
+        """What was said to the platform of all deadlines, how long after the flag, and in which order."""
+        found = []
+        for row in self.storage.rows(range(10_000)):
+            body = parse_statement(parse_envelope(row.envelope).payload).body
+            if row.recipient == PLATFORM and isinstance(body, DeadlineNear | DeadlineMissed | Escalation):
+                number = {DeadlineNear: "percent", Escalation: "step"}.get(type(body), "")
+                found.append(
+                    (str(row.received_at - LATER), row.kind, body.deadline, getattr(body, number) if number else 0)
+                )
+        return found
+
 
 @asynccontextmanager
-async def a_room() -> AsyncIterator[Room]:
-    room = Room()
+async def a_room(procedure: str = "") -> AsyncIterator[Room]:
+    room = Room(procedure)
     await room.deadlines.begin()
     try:
         yield room
@@ -201,7 +221,7 @@ def test_terms_meet_flags_by_their_times_of_receipt_whatever_the_clock_said(
 
 
 async def test_a_flag_keeps_its_time_though_the_clock_was_ahead_at_its_receipt_and_is_right_again() -> None:
-    """Attack: a shorter time is set then, and holds for what was received before it by the log, after it by the clock."""
+    """Attack: a shorter time is set then, for what the log received before it and the clock says came after."""
     async with a_room() as room:
         put(room.storage, admitted(a_statement(a_flag()), LATER + 2 * HOUR))
         room.now = LATER + timedelta(minutes=10)
@@ -369,3 +389,143 @@ async def test_cases_whose_statement_is_kept_out_hold_up_neither_themselves_nor_
             await room.deadlines.state()
         assert room.unstated == [(an_id(1), Reason.STATEMENT_ID_REUSED)]
         assert [to for to, _ in room.said()] == [PLATFORM, MINISTRY, PLATFORM]
+
+
+# By a procedure.
+
+PROCEDURE = (
+    HEAD
+    + rule(
+        "gambling",
+        'received = { since = "received", within = "PT4H" }',
+        "warn_at = [0.5]",
+        'clarification = { clock = "pause" }',
+    )
+    + """
+[[escalation]]
+answer = "decided"
+
+[[escalation.step]]
+after = "PT1H"
+to = ["representative"]
+"""
+)
+
+
+async def passing(room: Room, *hours: float) -> int:
+    """Lets time pass, with a look at each of these hours after the flag."""
+    stated = 0
+    for one in hours:
+        room.now = LATER + one * HOUR
+        stated += await room.deadlines.state()
+    return stated
+
+
+def fetch(room: Room, at: datetime, through: int = 1) -> None:
+    room.storage.keep_presence([Fetched(PLATFORM, through, "spiffe://test.example/telegram", at)], {PLATFORM: at})
+
+
+async def test_all_that_a_procedure_says_of_a_silent_case_is_stated_in_its_time_and_once() -> None:
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(1))
+        fetch(room, LATER + HOUR)
+        await passing(room, 1, 1.9, 2, 3, 3.9, 4, 12, 13, 13, 24, 25, 25.5, 26, 26, 100)
+        assert room.occasions() == [
+            ("2:00:00", "deadline_near", Deadline.ACKNOWLEDGED, 50),
+            ("4:00:00", "deadline_missed", Deadline.ACKNOWLEDGED, 0),
+            ("13:00:00", "deadline_near", Deadline.DECIDED, 50),
+            ("1 day, 1:00:00", "deadline_missed", Deadline.DECIDED, 0),
+            ("1 day, 2:00:00", "escalation", Deadline.DECIDED, 1),
+        ]
+
+
+async def test_what_passed_while_the_exchange_was_away_is_stated_in_order_when_it_is_back() -> None:
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(1))
+        fetch(room, LATER)
+        assert await passing(room, 1000) == 3
+        assert [(kind, deadline) for _, kind, deadline, _ in room.occasions()] == [
+            ("deadline_missed", Deadline.ACKNOWLEDGED),
+            ("deadline_missed", Deadline.DECIDED),
+            ("escalation", Deadline.DECIDED),
+        ]
+
+
+async def test_a_flag_that_nobody_fetches_is_late_for_its_receipt_and_the_decision_runs_from_when_somebody_does() -> (
+    None
+):
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(1))
+        await passing(room, 2, 4, 100)
+        assert {deadline for _, _, deadline, _ in room.occasions()} == {Deadline.ACKNOWLEDGED}
+        assert room.storage.due(room.now, 10) == []
+        fetch(room, LATER + 101 * HOUR)
+        await passing(room, 101, 113, 125, 126)
+        assert [one[1:3] for one in room.occasions()[2:]] == [
+            ("deadline_near", Deadline.DECIDED),
+            ("deadline_missed", Deadline.DECIDED),
+            ("escalation", Deadline.DECIDED),
+        ]
+
+
+async def test_a_question_stops_the_clock_and_the_answer_lets_it_go_on() -> None:
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        fetch(room, LATER)
+        question = reply(flag, a_clarification_request(), 50)
+        put(room.storage, replace(question, received_at=LATER + 2 * HOUR))
+        await passing(room, 2, 12, 24, 1000)
+        assert room.occasions() == []
+        answer = reply(flag, a_clarification_answer(), 51, in_reply_to=question.digest)
+        put(room.storage, replace(answer, received_at=LATER + 1000 * HOUR))
+        await passing(room, 1000, 1009, 1010, 1021, 1022, 1023)
+        assert [one[:3] for one in room.occasions()] == [
+            ("42 days, 2:00:00", "deadline_near", Deadline.DECIDED),
+            ("42 days, 14:00:00", "deadline_missed", Deadline.DECIDED),
+            ("42 days, 15:00:00", "escalation", Deadline.DECIDED),
+        ]
+
+
+async def test_a_decided_case_is_looked_at_no_more() -> None:
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        put(room.storage, reply(flag, a_decision(), 50))
+        assert await passing(room, 0, 1, 4, 24, 1000) == 0
+        assert room.storage.due(room.now, 10) == []
+
+
+async def test_what_the_exchange_itself_takes_in_has_its_timer_from_the_start() -> None:
+    async with a_room(PROCEDURE) as room:
+        ministry = room.exchange.directory.current.organisation(MINISTRY)
+        assert ministry is not None
+        (outcome,) = await room.exchange.submit([signed(a_statement())], frozenset({Kind.FLAG}), ministry)
+        assert isinstance(outcome, Accepted)
+        assert room.storage.due(LATER + 2 * HOUR - MOMENT, 10) == []
+        assert len(room.storage.due(LATER + 2 * HOUR, 10)) == 1
+
+
+async def test_a_server_that_starts_looks_at_every_case_that_is_not_over_and_has_no_timer() -> None:
+    """A database that an older release, or a rebuild, has left without timers."""
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(2), first_look=lambda _index, _case: None)
+        fetch(room, LATER, through=2)
+        assert await passing(room, 4) == 0
+        await room.deadlines.begin()
+        assert await passing(room, 4) == 2
+
+
+async def test_a_statement_that_the_log_never_takes_makes_no_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect: the case as it stands does not allow what is due of it."""
+    async with a_room() as room:
+        put(room.storage, *flags(1))
+        room.now = LATER + DAY
+        refusal = RefusedError(Reason.MOVE_NOT_ALLOWED, "not now")
+
+        async def never(statements: Any) -> Any:
+            return [refusal for _ in statements]
+
+        monkeypatch.setattr(room.exchange, "state", never)
+        assert await room.deadlines.state() == 0
+        assert room.unstated == [(an_id(1), Reason.MOVE_NOT_ALLOWED)]

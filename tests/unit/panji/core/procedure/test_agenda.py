@@ -1,4 +1,4 @@
-"""What is to be stated of a case as time passes: each deadline from its own event, once, and not while the clock stands."""
+"""What is to be stated of a case as time passes: each from its own event, once, and not while the clock stands."""
 
 from __future__ import annotations
 
