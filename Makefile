@@ -64,9 +64,10 @@ pins: $(DEV) ## pin the requirements by version and hash; UPGRADE=1 takes the ne
 	$(PIN) --python-version 3.11 .ci/requirements-dev.in --output-file .ci/requirements-dev.txt
 	$(PIN) --python-version 3.12 --no-deps .ci/requirements-witness.in --output-file .ci/requirements-witness.txt
 
-bench: $(DEV) ## measure against a bare echo, and appending at a million entries; BENCH=<file> writes JSON
+bench: $(DEV) ## measure against a bare echo, appending at a million entries, deadlines that fall at once; BENCH=<file> writes JSON
 	$(BIN)/python tests/load/bench.py $(if $(BENCH),--json $(BENCH))
 	$(BIN)/python tests/load/growth.py $(if $(BENCH),--json $(BENCH))
+	$(BIN)/python tests/load/firing.py $(if $(BENCH),--json $(BENCH))
 
 chaos: $(DEV) ## kill the exchange under load, again and again, and account for every receipt
 	$(BIN)/python tests/chaos/run.py

@@ -138,7 +138,9 @@ class Deadlines:
         stated, tried = 0, set[int]()
         while found := await self._exchange.read(self._exchange.storage.due, self._clock(), _AT_ONCE):
             # What was fetched just now is known to the database before it is asked who has fetched.
-            await self._exchange.keep_presence(*self._exchange.presence.take())
+            fetched, seen = self._exchange.presence.take()
+            if fetched or seen:
+                await self._exchange.keep_presence(fetched, seen)
             looks = await self._exchange.read(self._look, found)
             stated += await self._act(looks, tried)
         return stated

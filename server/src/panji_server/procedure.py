@@ -1,4 +1,4 @@
-"""The procedure: a file that is read at start, and what is on record of it. A case keeps the one that it was opened under."""
+"""The procedure: a file that is read at start, and what is on record. A case keeps the one that it was opened under."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from panji.core.procedure import Answer, Conditions, Presence, Procedure, Rule, Since, Terms, Within, agenda
+from panji.core.vocabulary import Deadline
 from panji_server.storage.base import UNTIL_FETCHED, Timer
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class Timetable:
 
     def first_look(self, index: int, case: Case) -> Timer | None:
         """Returns when a case that a statement has just opened or changed is to be looked at; None: not any more."""
-        procedure = self._procedure_of(index, case)
+        procedure = self._procedures.of_case(index)
         if procedure is None:
-            return None
+            return self._first_answer(case)
         if case.updated_at != case.opened_at:
             # What it had to wait for may have changed: only who knows whether the flag was fetched can say.
             return Timer(case.updated_at) if _may_owe(case, procedure) else None
@@ -51,17 +52,28 @@ class Timetable:
 
     def next_look(self, index: int, case: Case, presence: Presence, now: datetime) -> Timer | None:
         """Returns when a case of which nothing is due now is to be looked at again; None: not any more."""
-        procedure = self._procedure_of(index, case)
+        procedure = self._procedures.of_case(index)
         if procedure is None:
-            return None
+            return self._first_answer(case)
         return _timer(agenda(case, procedure, presence), case, procedure, presence, now + _MOMENT)
 
     def _procedure_of(self, index: int, case: Case) -> Procedure | None:
         found = self._procedures.of_case(index)
-        if found is not None:
-            return found
-        held = [one for one in self.terms if one.since <= case.opened_at]
-        return _first_answer_within(held[-1].acknowledged) if held else None
+        if found is None and (span := self._acknowledged(case)) is not None:
+            return _first_answer_within(span)
+        return found
+
+    def _first_answer(self, case: Case) -> Timer | None:
+        """As an agenda would have it in which there is nothing else: this runs once for each flag."""
+        span = self._acknowledged(case)
+        owed = span is not None and not case.stated and case.owes(Deadline.ACKNOWLEDGED)
+        return Timer(case.opened_at + span) if span is not None and owed else None
+
+    def _acknowledged(self, case: Case) -> timedelta | None:
+        for one in reversed(self.terms):
+            if one.since <= case.opened_at:
+                return one.acknowledged
+        return None
 
 
 def _timer(
@@ -73,10 +85,7 @@ def _timer(
 
 
 def _may_owe(case: Case, procedure: Procedure) -> bool:
-    answers = procedure.rule(case).terms.answers
-    if set(answers) == {Answer.RECEIVED}:
-        return case.level == 0 and bool(case.open_targets)
-    return bool(case.open_targets) or case.restore_since is not None
+    return any(case.owes(deadline) for deadline in Deadline if deadline) and bool(procedure.rule(case).terms.answers)
 
 
 def _runs_from_delivery(case: Case, procedure: Procedure) -> bool:

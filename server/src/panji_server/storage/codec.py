@@ -98,7 +98,8 @@ def case_record(index: int, case: Case) -> tuple[Any, ...]:
         int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
         case.asked_by or "", case.decision, case.obstacle, to_micros(case.clock.since),
         write_stops(case.clock.stops), _micros_or_none(case.restore_since),
-        to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since), write_stated(case.stated),
+        to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since),
+        write_stated(case.stated),
     )  # fmt: skip
 
 
