@@ -221,7 +221,7 @@ def test_terms_meet_flags_by_their_times_of_receipt_whatever_the_clock_said(
 
 
 async def test_a_flag_keeps_its_time_though_the_clock_was_ahead_at_its_receipt_and_is_right_again() -> None:
-    """Attack: a shorter time is set then, for what the log received before it and the clock says came after."""
+    """Attack: a shorter time is set then, and is applied to what was received before it."""
     async with a_room() as room:
         put(room.storage, admitted(a_statement(a_flag()), LATER + 2 * HOUR))
         room.now = LATER + timedelta(minutes=10)

@@ -242,7 +242,7 @@ async def test_the_head_has_its_cosigned_companion_and_what_is_published_is_that
 
 
 async def test_what_is_published_never_goes_back_when_witnesses_come_later() -> None:
-    """Attack: none is needed. A reader saw the newest head, and now an older one, cosigned: that is a rollback to it."""
+    """A reader saw the newest head, and then an older one, cosigned: it had to call an honest exchange a liar."""
     one, two, three, four = (signed(a_statement(id=an_id(number))) for number in (1, 2, 3, 4))
     async with a_room() as room:
         await room.submit(one)

@@ -20,8 +20,8 @@ MAX_CONNECTIONS = 1000
 MAX_PER_ADDRESS = 100
 """Of one IPv4 address or one IPv6 network of 64 bits: nobody shuts the others out alone."""
 _HANDSHAKE_SECONDS = 5.0  # and as long for its counterpart at the end
-_READING_SECONDS = 30.0
-"""How long a reader may take until all that it was sent is on its way, of one answer: as long as our own reader waits."""
+READING_SECONDS = 30.0
+"""How long a reader may take until all of an answer is on its way to it: as long as our own reader waits for one."""
 _BACKLOG = 128
 _IPV6_HOST_BITS = 64
 
@@ -119,8 +119,8 @@ class _Arrival(asyncio.Protocol):
 class _Connection(asyncio.Protocol):
     """One connection that may be served. Counted, where an address is given, or else when it is made.
 
-    Whoever asks and does not read is cut off: the server waits for each answer to be on its way before it makes the next,
-    and that has a time, however little is taken how often.
+    Whoever asks and does not read is cut off: the server waits for each answer to be on its way before it makes the
+    next, and that has a time, however little is taken how often.
     """
 
     def __init__(self, door: Door, address: str | None = None) -> None:
@@ -146,8 +146,8 @@ class _Connection(asyncio.Protocol):
         self._transport = accepted
         self._handler = self._door.server()
         self._handler.connection_made(accepted)
-        # Paused from the first byte that has to wait to the last, so that the pause is what the reader takes for it. Last,
-        # since it may pause at once: the handshake's own last words may be waiting.
+        # Paused from the first byte that has to wait to the last, so that the pause is what the reader takes for it.
+        # Said last, since it may pause at once: the handshake's own last words may be waiting.
         accepted.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self._handler is not None and self._transport is not None:
-            self._unread = asyncio.get_running_loop().call_later(_READING_SECONDS, self._transport.abort)
+            self._unread = asyncio.get_running_loop().call_later(READING_SECONDS, self._transport.abort)
             self._handler.pause_writing()
 
     def resume_writing(self) -> None:
