@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panji.core.moves import MOVES
 from panji.core.statements import (
@@ -173,6 +173,10 @@ class Case:
         """Positions, from 1, of the targets that the open question or objection is about, in order."""
         return tuple(position for position, one in enumerate(self.targets, 1) if one.pending)
 
+    def side(self, role: Role) -> str:
+        """Returns which organisation is the authority, or the platform, of this case."""
+        return {Role.AUTHORITY: self.authority, Role.PLATFORM: self.platform}[role]
+
     def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
         """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
         return self.state in MOVES[Kind.ACKNOWLEDGEMENT].states and level > self.level
@@ -276,9 +280,13 @@ def answered(case: Case, kind: Kind, by: Role) -> bytes:
 
 def legal_moves(case: Case) -> list[str]:
     """Returns what may be said next, as ``kind by role``, in the table's order."""
-    return [
-        f"{kind} by {role}" for kind, move in MOVES.items() for role in sorted(move.by) if _is_legal(case, kind, role)
-    ]
+    may = {role: legal_kinds(case, role) for role in Role}
+    return [f"{kind} by {role}" for kind, move in MOVES.items() for role in sorted(move.by) if kind in may[role]]
+
+
+def legal_kinds(case: Case, role: Role) -> list[Kind]:
+    """Returns what one side, or the operator, may say next, in the table's order."""
+    return [kind for kind, move in MOVES.items() if role in move.by and _is_legal(case, kind, role)]
 
 
 def _is_legal(case: Case, kind: Kind, role: Role) -> bool:
@@ -379,9 +387,16 @@ def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetim
                 raise _illegal(case, reply.kind)
             return replace(case, overdue_since=due_at)
         case Erasure():
-            return replace(case, state=CaseState.ERASED, open_question=b"", asked_by=None, obstacle=b"")
+            return _over(case)
         case _:  # correspondence changes nothing
             return case
+
+
+def _over(case: Case) -> Case:
+    """A case whose content is erased: nobody waits for anything in it."""
+    targets = tuple(replace(one, pending=False) for one in case.targets)
+    nothing: dict[str, Any] = {"open_question": b"", "asked_by": None, "obstacle": b"", "restore_since": None}
+    return replace(case, state=CaseState.ERASED, targets=targets, **nothing)
 
 
 def _asked(case: Case, positions: AbstractSet[int], by: Role, digest: bytes, state: CaseState) -> Case:
