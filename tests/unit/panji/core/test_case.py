@@ -46,7 +46,7 @@ from support.statements import (
 )
 
 from panji.core import case as cases
-from panji.core.case import Case, Clock, TargetStatus, legal_moves, open_case
+from panji.core.case import Case, Clock, TargetStatus, legal_kinds, legal_moves, open_case
 from panji.core.moves import MOVES
 from panji.core.statements import (
     Body,
@@ -275,6 +275,29 @@ def test_an_erased_case_is_over_for_both_sides() -> None:
     assert (erased.state, erased.open_question) == (CaseState.ERASED, b"")
     assert apply(erased, an_erasure(), recipient=PLATFORM).state is CaseState.ERASED
     assert legal_moves(erased) == ["erasure by operator"]
+
+
+def test_nobody_waits_for_anything_in_an_erased_case() -> None:
+    """A list would else show for ever what is to be answered or restored in a case that has no content any more."""
+    restoring = apply(a_case_in(CaseState.RESTORING), an_objection(2))
+    stopped = apply(restoring, an_obstacle())
+    assert (stopped.pending_targets, stopped.restore_since is None) == ((2,), False)
+    erased = apply(stopped, an_erasure())
+    assert (erased.pending_targets, erased.restore_since, erased.asked_by, erased.obstacle) == ((), None, None, b"")
+    assert erased.clock.stopped_at is None
+    assert [one.state for one in erased.targets] == [one.state for one in stopped.targets]
+    assert apply(erased, an_erasure(), recipient=MINISTRY) == erased
+
+
+def test_what_each_may_say_makes_up_the_legal_moves() -> None:
+    for state in STATES:
+        case = a_case_in(state)
+        by_role = {f"{kind} by {role}" for role in Role for kind in legal_kinds(case, role)}
+        assert by_role == set(legal_moves(case))
+
+
+def test_each_side_of_a_case_has_its_name() -> None:
+    assert (a_case().side(Role.AUTHORITY), a_case().side(Role.PLATFORM)) == (MINISTRY, PLATFORM)
 
 
 @pytest.mark.parametrize("drill", [True, False])
