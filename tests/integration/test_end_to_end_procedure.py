@@ -29,6 +29,7 @@ from support.statements import (
 )
 
 from panji.client import Client
+from panji.core.case import Stop
 from panji.core.statements import ObstacleEnded, TargetRestoration, TargetVerification
 from panji.core.vocabulary import (
     AcknowledgementLevel,
@@ -36,6 +37,7 @@ from panji.core.vocabulary import (
     Outcome,
     RestorationResult,
     ReviewResult,
+    StopCause,
     TargetState,
     VerificationResult,
 )
@@ -165,7 +167,8 @@ def tell(stage: Stage) -> None:
     stage.refuses("telegram", an_objection(), "verification by authority")
     found = stage.says("kominfo", a_verification(CONFIRMED, DOUBTFUL))
     answered = stage.stands(CaseState.UNDER_REVIEW, OPEN, OPEN, OPEN, WITHDRAWN)
-    assert answered.case.clock.paused == found.receipt.received_at - doubt.receipt.received_at
+    stop = Stop(StopCause.QUESTION, doubt.receipt.received_at, found.receipt.received_at)
+    assert answered.case.clock.stops == (stop,)
 
     # It asks once more, and something comes in between that it cannot help.
     question = stage.after(stage.platform.ask(heard, [a_question(1)]))

@@ -530,16 +530,17 @@ class World:
     @property
     def directory(self) -> Directory:
         """The exchange's directory, as the file has it."""
-        return parse_directory(self._file.read_text())
+        return parse_directory(self.file.read_text())
 
     def write_directory(self, text: str) -> None:
         """Replaces the exchange's directory, whole."""
-        new = self._file.with_suffix(".new")
+        new = self.file.with_suffix(".new")
         new.write_text(text)
-        new.replace(self._file)
+        new.replace(self.file)
 
     @property
-    def _file(self) -> Path:
+    def file(self) -> Path:
+        """The exchange's directory file."""
         return self.made.config.parent / "directory.toml"
 
     def certificate_for(self, name: str, spiffe_ids: Iterable[str], **changes: Any) -> grpc.ChannelCredentials:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core.entry import Entry
-from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Role
+from panji.core.vocabulary import BY_THE_OPERATOR, CaseState, Kind, Role
 from panji_server.storage import codec
 from panji_server.storage.base import (
     UNBOUNDED,
@@ -140,8 +140,8 @@ class MemoryStorage(Storage):
     def erasure(self, case_index: int) -> Row | None:
         return next((row for row in self._state.rows if row.case_index == case_index and row.kind == "erasure"), None)
 
-    def directory_record(self, before: int) -> Row | None:
-        records = [row for row in self._state.rows if row.kind == "directory_record" and row.index < before]
+    def record(self, kind: Kind, before: int) -> Row | None:
+        records = [row for row in self._state.rows if row.kind == kind and row.index < before]
         return records[-1] if records else None
 
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:

@@ -31,6 +31,7 @@ from panji.core.statements import (
     Objection,
     Obstacle,
     ObstacleEnded,
+    ProcedureRecord,
     Question,
     Restoration,
     RestoreOrder,
@@ -274,6 +275,7 @@ def a_body(kind: Kind) -> Body:
         Kind.DEADLINE_MISSED: a_deadline_missed(),
         Kind.ERASURE: an_erasure(),
         Kind.DIRECTORY_RECORD: DirectoryRecord(document="[[organisation]]\n"),
+        Kind.PROCEDURE_RECORD: ProcedureRecord(document='id = "a-procedure"\n'),
     }
     return bodies[kind]
 
@@ -282,6 +284,7 @@ _SIDES: dict[type[Body], tuple[str, str]] = {
     **dict.fromkeys((Flag, Withdrawal, ClarificationAnswer, Verification, RestoreOrder, Review), (MINISTRY, PLATFORM)),
     **dict.fromkeys((DeadlineMissed, Erasure), (OPERATOR, PLATFORM)),
     DirectoryRecord: (OPERATOR, OPERATOR),
+    ProcedureRecord: (OPERATOR, OPERATOR),
 }
 
 
@@ -295,7 +298,7 @@ def a_statement(body: Body | None = None, **changes: Any) -> Statement:
     said = a_flag() if body is None else body
     sender, recipient = _SIDES.get(type(said), (PLATFORM, MINISTRY))
     place: dict[str, Any] = {"id": FLAG_ID}
-    if not isinstance(said, Flag | DirectoryRecord):
+    if not isinstance(said, Flag | DirectoryRecord | ProcedureRecord):
         place = {"id": an_id(2), "case_id": FLAG_ID, "in_reply_to": DIGEST}
     fields = {
         "exchange": EXCHANGE,
@@ -442,6 +445,7 @@ def a_full_body(kind: Kind) -> Body:
             reference="P-3/2026", legal_basis=LegalBasis(jurisdiction="EU", law="GDPR", article="17")
         ),
         Kind.DIRECTORY_RECORD: a_body(Kind.DIRECTORY_RECORD),
+        Kind.PROCEDURE_RECORD: a_body(Kind.PROCEDURE_RECORD),
     }
     return bodies[kind]
 

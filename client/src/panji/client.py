@@ -437,6 +437,24 @@ class Client:
         """Returns the directory that was on record below an index of the log, or None where there was none."""
         return self._run(self._operations.directory_record(before))
 
+    def procedure_record(self, before: int) -> Verified | None:
+        """Fetches the standard operating procedure that was on record below an index of the log, verified.
+
+        A case is handled by the one that stands below its flag, whatever came later. Its text is in the statement's
+        body, for :func:`panji.core.procedure.parse_procedure`.
+
+        Args:
+            before: An index of the log; that of a flag, for the procedure of its case.
+
+        Returns:
+            The record, or None where there was none.
+
+        Raises:
+            RefusedError: TREE_SIZE_OUT_OF_RANGE: the log is not that large.
+            VerificationError: What came is not what the log has there.
+        """
+        return self._run(self._operations.procedure_record(before))
+
     def evidence(self, case_id: str, *, with_content: bool = True) -> bytes:
         """Returns a bundle that proves a case of ours to people without Panji: a ZIP file (``docs/evidence.md``).
 
@@ -769,6 +787,10 @@ class AsyncClient:
     async def directory_record(self, before: int) -> Verified | None:
         """As :meth:`Client.directory_record`."""
         return await self._run(self._operations.directory_record(before))
+
+    async def procedure_record(self, before: int) -> Verified | None:
+        """As :meth:`Client.procedure_record`."""
+        return await self._run(self._operations.procedure_record(before))
 
     async def evidence(self, case_id: str, *, with_content: bool = True) -> bytes:
         """As :meth:`Client.evidence`."""

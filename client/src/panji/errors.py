@@ -73,6 +73,9 @@ class Reason(StrEnum):
     RECIPIENT_UNREACHABLE = "RECIPIENT_UNREACHABLE"
     ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
     NOT_ACCREDITED = "NOT_ACCREDITED"
+    NOT_IN_PROCEDURE = "NOT_IN_PROCEDURE"
+    PROCEDURE_NOT_MET = "PROCEDURE_NOT_MET"
+    APPROVALS_MISSING = "APPROVALS_MISSING"
     # 6 Does it fit the case?
     STATEMENT_ID_REUSED = "STATEMENT_ID_REUSED"
     CASE_NOT_FOUND = "CASE_NOT_FOUND"
@@ -89,6 +92,7 @@ class Reason(StrEnum):
     CURSOR_OUT_OF_RANGE = "CURSOR_OUT_OF_RANGE"
     TREE_SIZE_OUT_OF_RANGE = "TREE_SIZE_OUT_OF_RANGE"
     DIRECTORY_NOT_RECORDED = "DIRECTORY_NOT_RECORDED"
+    PROCEDURE_NOT_RECORDED = "PROCEDURE_NOT_RECORDED"
     # The exchange itself
     CLOCK_BEHIND = "CLOCK_BEHIND"
     WITNESSES_OVERDUE = "WITNESSES_OVERDUE"
@@ -179,6 +183,21 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.NOT_ACCREDITED: ReasonInfo(
         Code.PERMISSION_DENIED, False, "No accreditation covers the flag; the metadata name what is not covered."
     ),
+    Reason.NOT_IN_PROCEDURE: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "No rule of the procedure in force covers the flag; the metadata name what is not covered.",
+    ),
+    Reason.PROCEDURE_NOT_MET: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "The flag is not as the procedure in force asks for such flags; the violations name every field.",
+    ),
+    Reason.APPROVALS_MISSING: ReasonInfo(
+        Code.FAILED_PRECONDITION,
+        False,
+        "The procedure in force asks for the signatures of more persons; the metadata say how many.",
+    ),
     Reason.STATEMENT_ID_REUSED: ReasonInfo(
         Code.ALREADY_EXISTS, False, "A statement of this id, with other bytes, is already in the log."
     ),
@@ -220,6 +239,9 @@ REASONS: Mapping[Reason, ReasonInfo] = {
     Reason.TREE_SIZE_OUT_OF_RANGE: ReasonInfo(Code.OUT_OF_RANGE, False, "The log is not that large."),
     Reason.DIRECTORY_NOT_RECORDED: ReasonInfo(
         Code.NOT_FOUND, False, "No record of the directory stands before that place of the log."
+    ),
+    Reason.PROCEDURE_NOT_RECORDED: ReasonInfo(
+        Code.NOT_FOUND, False, "No record of a procedure stands before that place of the log."
     ),
     Reason.CLOCK_BEHIND: ReasonInfo(
         Code.UNAVAILABLE, True, "The server's clock is behind the log's, and a key has ended in between."

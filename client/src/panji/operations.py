@@ -513,17 +513,26 @@ class Operations:
     @_of_one_log
     def directory_record(self, before: int) -> Steps[Verified | None]:
         """Fetches the directory that was on record below an index of the log; None where there was none."""
+        call = Rpc("GetDirectory", directory_service_pb2.GetDirectoryRequest(before_index=before))
+        return (yield from self._record(call, Kind.DIRECTORY_RECORD, before, Reason.DIRECTORY_NOT_RECORDED))
+
+    @_of_one_log
+    def procedure_record(self, before: int) -> Steps[Verified | None]:
+        """Fetches the procedure that was on record below an index of the log; None where there was none."""
+        call = Rpc("GetProcedure", directory_service_pb2.GetProcedureRequest(before_index=before))
+        return (yield from self._record(call, Kind.PROCEDURE_RECORD, before, Reason.PROCEDURE_NOT_RECORDED))
+
+    def _record(self, call: Rpc, kind: Kind, before: int, missing: Reason) -> Steps[Verified | None]:
         if before < 1:
             return None
-        request = directory_service_pb2.GetDirectoryRequest(before_index=before)
         try:
-            response = yield from self._call(Rpc("GetDirectory", request))
+            response = yield from self._call(call)
         except RefusedError as refusal:
-            if refusal.reason is not Reason.DIRECTORY_NOT_RECORDED:
+            if refusal.reason is not missing:
                 raise
             return None
         yield from self._refresh()
-        record = self.session.verify_record(response.record, before=before)
+        record = self.session.verify_record(response.record, kind, before=before)
         yield from self._heads.link([record.receipt.checkpoint])
         return record
 

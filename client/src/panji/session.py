@@ -21,7 +21,6 @@ from panji.core import receipt as receipts
 from panji.core.checkpoint import open_checkpoint
 from panji.core.identifier import new_id
 from panji.core.statements import Statement
-from panji.core.vocabulary import Kind
 from panji.errors import (
     DeliveryError,
     ForkKind,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from panji.core.note import NoteVerifier
     from panji.core.receipt import Receipt, VerifiedReceipt
     from panji.core.statements import Body
+    from panji.core.vocabulary import Kind
     from panji.v1 import case_pb2, receipt_pb2
 
 __all__ = ["Erased", "Session", "Signed", "Verified", "VerifiedCase", "read_receipt"]
@@ -326,19 +326,20 @@ class Session:
             raise VerificationError("the exchange claims another state than the statements make")
         return verified
 
-    def verify_record(self, delivery: receipt_pb2.Delivery, *, before: int) -> Verified:
-        """Verifies a directory that is on record in the log.
+    def verify_record(self, delivery: receipt_pb2.Delivery, kind: Kind, *, before: int) -> Verified:
+        """Verifies what the exchange has on record of itself: a directory or a procedure.
 
         Args:
             delivery: What came.
+            kind: Which of them.
             before: The index that it must stand below.
 
         Raises:
             VerificationError: DeliveryError, SignatureError, ReceiptError, NoteError or ProofError.
         """
         verified = self._proven(delivery)
-        if verified.statement.kind is not Kind.DIRECTORY_RECORD or verified.receipt.index >= before:
-            raise DeliveryError("what came is not the directory that was on record there")
+        if verified.statement.kind is not kind or verified.receipt.index >= before:
+            raise DeliveryError(f"what came is not the {kind} that the log has there")
         return verified
 
     def _proven(self, delivery: receipt_pb2.Delivery) -> Verified:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
+from panji.core.statements import Flag
 from panji.core.vocabulary import FOUR_EYES
 from panji.errors import InputError, MalformedError, Reason, RefusedError, SignatureError
 from panji.wire.envelopes import parse_envelope
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Directory, Organisation
     from panji.core.envelope import Envelope
     from panji.core.keys import PublicKey
+    from panji.core.procedure import Procedure
     from panji.core.vocabulary import Kind
 
 
@@ -42,7 +44,14 @@ class Rules:
 
 
 def admit(
-    data: bytes, allowed: frozenset[Kind], caller: Organisation, *, directory: Directory, now: datetime, rules: Rules
+    data: bytes,
+    allowed: frozenset[Kind],
+    caller: Organisation,
+    *,
+    directory: Directory,
+    now: datetime,
+    rules: Rules,
+    procedure: Procedure | None = None,
 ) -> Admitted:
     """Checks one envelope as far as that is possible without the log.
 
@@ -53,6 +62,7 @@ def admit(
         directory: Everyone on the channel.
         now: When the bytes arrived.
         rules: What the exchange demands.
+        procedure: What holds for flags that come now, where both sides have agreed on one.
 
     Raises:
         RefusedError: With the reason of the step that failed.
@@ -66,7 +76,7 @@ def admit(
         )
     # 3 Signatures, over the bytes as they came, by keys of the caller's own organisation that count now. Stops
     #   forgery, flipped bytes, another organisation's statement, and keys that are revoked or not yet valid.
-    envelope = _verified(data, caller, directory, now)
+    envelope, signers = _verified(data, caller, directory, now)
     # 4 Form, all violations at once. Nothing was parsed before this.
     try:
         statement = parse_statement(envelope.payload)
@@ -92,6 +102,10 @@ def admit(
         _require_signatures(envelope, caller, directory.persons(caller.id, now), max(2, caller.threshold_at(now)))
     # 5 May they?
     policy.check(statement, caller, directory, now)
+    #   … as the sides have agreed? Stops flags that the procedure has no rule for, or that too few persons approved.
+    if procedure is not None and isinstance(statement.body, Flag):
+        persons = len(set(directory.persons(caller.id, now)).intersection(signers))
+        policy.check_procedure(statement.body, persons, procedure, now)
     #   … and is it of today? Stops old statements from being kept back and submitted when it suits.
     if not now - rules.issued_before <= statement.issued_at <= now + rules.issued_after:
         raise RefusedError(
@@ -102,7 +116,9 @@ def admit(
     return Admitted(statement, data, dsse.digest(data), now, caller.keys_end(now))
 
 
-def _verified(data: bytes, caller: Organisation, directory: Directory, now: datetime) -> Envelope:
+def _verified(
+    data: bytes, caller: Organisation, directory: Directory, now: datetime
+) -> tuple[Envelope, tuple[PublicKey, ...]]:
     try:
         envelope = parse_envelope(data, strict=True)
     except MalformedError as error:
@@ -113,13 +129,14 @@ def _verified(data: bytes, caller: Organisation, directory: Directory, now: date
         )
     if not envelope.payload:
         raise RefusedError(Reason.PAYLOAD_EMPTY, "the payload has no bytes")
-    _require_signatures(envelope, caller, directory.keys(caller.id, now), caller.threshold_at(now))
-    return envelope
+    return envelope, _require_signatures(envelope, caller, directory.keys(caller.id, now), caller.threshold_at(now))
 
 
-def _require_signatures(envelope: Envelope, caller: Organisation, keys: tuple[PublicKey, ...], threshold: int) -> None:
+def _require_signatures(
+    envelope: Envelope, caller: Organisation, keys: tuple[PublicKey, ...], threshold: int
+) -> tuple[PublicKey, ...]:
     try:
-        dsse.verify(envelope, keys, threshold)
+        return dsse.verify(envelope, keys, threshold)
     except SignatureError as error:
         raise RefusedError(
             Reason.SIGNATURE_INVALID,

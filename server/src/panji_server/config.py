@@ -185,6 +185,9 @@ class Config(BaseSettings):
     """SQLite file; made at the first start, in a folder that is there."""
     directory: FilePath
     """TOML file of organisations, keys, participants and accreditations; read again when it changes."""
+    procedure: FilePath | None = None
+    """TOML file of the standard operating procedure (docs/procedure.md). Without one, any flag in form is taken that an
+    accreditation covers. Once a log has one on record, it is needed."""
     log_key: FilePath
     """PEM (PKCS#8) of the log's Ed25519 key."""
     statement_key: FilePath
@@ -256,7 +259,18 @@ def _merged(file: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]
     return merged
 
 
-_PATHS = {"database", "directory", "log_key", "statement_key", "certificate", "key", "client_ca", "path", "policy"}
+_PATHS = {
+    "database",
+    "directory",
+    "procedure",
+    "log_key",
+    "statement_key",
+    "certificate",
+    "key",
+    "client_ca",
+    "path",
+    "policy",
+}
 
 
 def _absolute(table: dict[str, Any], base: Path) -> dict[str, Any]:

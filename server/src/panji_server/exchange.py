@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from panji.core.directory import Organisation
     from panji.core.note import NoteSigner
+    from panji.core.procedure import Procedure
     from panji.core.receipt import Receipt
     from panji_server.directory import DirectorySource
     from panji_server.limits import RateLimit
@@ -122,6 +123,8 @@ class Exchange:
         self.storage = storage
         self.directory = directory
         self.presence = Presence(clock)
+        self.procedure: Procedure | None = None
+        """What holds for flags that come now: the version that was put on record last."""
         self._rules = rules
         self._limit = limit
         self._clock = clock
@@ -226,7 +229,9 @@ class Exchange:
         drafts: list[Admitted | RefusedError] = []
         for data in envelopes:
             try:
-                draft = admit(data, allowed, caller, directory=directory, now=now, rules=self._rules)
+                draft = admit(
+                    data, allowed, caller, directory=directory, now=now, rules=self._rules, procedure=self.procedure
+                )
             except RefusedError as refusal:
                 # Without the frames that it comes from: they hold all that was parsed, of a thousand until the last.
                 refusal.__cause__ = refusal.__context__ = refusal.__traceback__ = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from panji.core import envelope as dsse
 from panji.core.identifier import new_id
-from panji.core.statements import DeadlineMissed, DirectoryRecord, Statement
+from panji.core.statements import DeadlineMissed, DirectoryRecord, ProcedureRecord, Statement
 from panji.core.vocabulary import Deadline, Role
 from panji.errors import ConfigError
 from panji.wire.envelopes import encode_envelope
@@ -50,6 +50,10 @@ class Herald:
     def directory_record(self, document: str, now: datetime) -> Admitted:
         """Returns the statement that this directory is in force from its place in the log on."""
         return self._admitted(self.operator, DirectoryRecord(document=document), self._id(now, document), now)
+
+    def procedure_record(self, document: str, now: datetime) -> Admitted:
+        """Returns the statement that this procedure is in force from its place in the log on."""
+        return self._admitted(self.operator, ProcedureRecord(document=document), self._id(now, document), now)
 
     def deadline_missed(
         self,

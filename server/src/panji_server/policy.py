@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from panji.core.moves import MOVES
 from panji.core.statements import Flag
-from panji.core.vocabulary import Kind, Role
+from panji.core.vocabulary import RECORDS, Kind, Role
 from panji.errors import Reason, RefusedError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from panji.core.directory import Directory, Organisation
+    from panji.core.procedure import Procedure
     from panji.core.statements import Statement
 
 MAKES: dict[Kind, frozenset[Role]] = {
     Kind.FLAG: frozenset({Role.AUTHORITY}),
-    Kind.DIRECTORY_RECORD: frozenset({Role.OPERATOR}),
+    **dict.fromkeys(RECORDS, frozenset({Role.OPERATOR})),
     **{kind: move.by for kind, move in MOVES.items()},
 }
 """Which roles make statements of which kind."""
@@ -53,7 +54,7 @@ def check(statement: Statement, caller: Organisation, directory: Directory, now:
         )
     # 3 To somebody who is there to read it? Stops a statement from being accepted and never seen.
     recipient = directory.organisation(statement.recipient)
-    to_itself = statement.kind is Kind.DIRECTORY_RECORD and statement.recipient == caller.id
+    to_itself = statement.kind in RECORDS and statement.recipient == caller.id
     if recipient is None or not (to_itself or recipient.role in _SPEAKS_TO[caller.role]):
         raise RefusedError(
             Reason.RECIPIENT_UNKNOWN,
@@ -71,6 +72,36 @@ def check(statement: Statement, caller: Organisation, directory: Directory, now:
     # 4 Within what was granted? Stops flags beyond an authority's mandate.
     if isinstance(statement.body, Flag):
         _check_accreditation(statement, statement.body, directory, now)
+
+
+def check_procedure(flag: Flag, persons: int, procedure: Procedure, now: datetime) -> None:
+    """Checks that a flag is as the sides have agreed that such flags are.
+
+    Args:
+        flag: Of a verified statement.
+        persons: How many persons of the authority have signed it, each with a key of their own.
+        procedure: What holds now.
+        now: The time of receipt.
+
+    Raises:
+        RefusedError: NOT_IN_PROCEDURE, PROCEDURE_NOT_MET or APPROVALS_MISSING.
+    """
+    rule = procedure.rule(flag)
+    which = {"procedure": procedure.id, "version": str(procedure.version), "rule": rule.id}
+    if violations := procedure.violations(flag, now):
+        raise RefusedError(
+            Reason.PROCEDURE_NOT_MET,
+            "the flag is not as the procedure asks for such flags",
+            violations=violations,
+            metadata=which,
+        )
+    needed = rule.terms.approvals.signatures
+    if persons < needed:
+        raise RefusedError(
+            Reason.APPROVALS_MISSING,
+            f"{needed} persons must have signed such a flag, each with a key of their own, and {persons} have",
+            metadata={**which, "needed": str(needed), "persons": str(persons)},
+        )
 
 
 def _check_accreditation(statement: Statement, flag: Flag, directory: Directory, now: datetime) -> None:

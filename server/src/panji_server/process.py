@@ -21,6 +21,7 @@ from panji_server.exchange import Exchange
 from panji_server.herald import Herald, operator_of
 from panji_server.http.log import LogListener, tls_context
 from panji_server.limits import RateLimit
+from panji_server.procedure import ProcedureFile
 from panji_server.quorum import Quorum
 from panji_server.rebuild import remove_left
 from panji_server.record import DirectoryOnRecord, must_follow, recorded
@@ -78,6 +79,8 @@ class Process:
         operator = operator_of(self._directory.current, voice.public_key, _now())
         self._checkpoint, self._checked = startup.audit(storage, self._signer.verifier)
         must_follow(recorded(storage), self._directory.current, _now())
+        self._procedure = ProcedureFile(config.procedure)
+        self._procedure.must_follow(storage)
         self._failed: list[StorageError] = []
         self._signals: list[str] = []
         self._stop = asyncio.Event()
@@ -103,7 +106,7 @@ class Process:
         self._feeder = self._feeder_of(config.witnesses)
         # Ed25519 signs the same text the same way each time: a secret that all servers with the log's key share.
         secret = hashlib.sha256(self._signer.sign("panji.herald.ids.v1\n").encode()).digest()
-        herald = Herald(config.origin, operator, voice, secret)
+        herald = self._herald = Herald(config.origin, operator, voice, secret)
         self._on_record = DirectoryOnRecord(self._exchange, herald, operator, voice.public_key, _now)
         self._deadlines = Deadlines(
             self._exchange,
@@ -180,6 +183,10 @@ class Process:
             await self._on_record.record(self._directory.text, self._directory.current)
         except RefusedError as refusal:
             raise StorageError(f"the directory could not be put on record: {refusal}") from refusal
+        try:
+            await self._procedure.record(self._exchange, self._herald, _now())
+        except RefusedError as refusal:
+            raise StorageError(f"the procedure could not be put on record: {refusal}") from refusal
 
     def _quorum_of(self, settings: Witnesses) -> Quorum | None:
         if settings.policy is None:

@@ -20,7 +20,7 @@ from panji.core import envelope as dsse
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash
-from panji.core.vocabulary import CaseState, Kind
+from panji.core.vocabulary import RECORDS, CaseState, Kind
 from panji.errors import InputError, NoteError, RefusedError, VerificationError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -209,7 +209,7 @@ class _Replay:
         return case
 
     def _case_index(self, row: Row, statement: Statement, digest: bytes) -> int:
-        if statement.kind is Kind.DIRECTORY_RECORD:
+        if statement.kind in RECORDS:
             return row.index
         if statement.kind is Kind.FLAG:
             return self._put(row.index, cases.open_case(statement, digest, row.received_at))

@@ -1,12 +1,13 @@
-"""The directory on record: no version of it is in force before the log has it."""
+"""What is on record: no version of the directory or of the procedure is in force before the log has it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from panji.core.directory import parse_directory
-from panji.core.statements import DirectoryRecord
+from panji.core.statements import DirectoryRecord, ProcedureRecord
 from panji.core.succession import taken_back
+from panji.core.vocabulary import Kind
 from panji.errors import ConfigError, InputError, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Directory
     from panji.core.keys import PublicKey
     from panji_server.exchange import Exchange
-    from panji_server.storage.base import Storage
+    from panji_server.storage.base import Row, Storage
 
 NEWEST = 2**62
 """Above every index of the log."""
@@ -67,11 +68,15 @@ class DirectoryOnRecord:
 
 def recorded(storage: Storage) -> str | None:
     """Returns the directory's text as it was recorded last, or None where it never was."""
-    row = storage.directory_record(NEWEST)
+    return document_of(storage.record(Kind.DIRECTORY_RECORD, NEWEST))
+
+
+def document_of(row: Row | None) -> str | None:
+    """Returns the document that a record has, or None where there is no record."""
     if row is None:
         return None
     body = parse_statement(parse_envelope(row.envelope).payload).body
-    return body.document if isinstance(body, DirectoryRecord) else None
+    return body.document if isinstance(body, DirectoryRecord | ProcedureRecord) else None
 
 
 def must_follow(before: str | None, directory: Directory, now: datetime) -> None:

@@ -17,7 +17,7 @@ from panji.core.entry import Entry, commit
 from panji.core.merkle import leaf_hash, verify_inclusions
 from panji.core.receipt import Receipt
 from panji.core.statements import Erasure
-from panji.core.vocabulary import BY_THE_OPERATOR, Kind
+from panji.core.vocabulary import BY_THE_OPERATOR, RECORDS, Kind
 from panji.errors import InputError, Reason, RefusedError
 from panji_server.storage.base import Commit, Head, Row, StorageError
 
@@ -264,7 +264,7 @@ class _Group:
         case: Case | None
         if statement.kind is Kind.FLAG:
             case_index, case = self._next, cases.open_case(statement, item.digest, received_at)
-        elif statement.kind is Kind.DIRECTORY_RECORD:
+        elif statement.kind in RECORDS:
             case_index, case = self._next, None
         else:
             case_index, case = self._reply(statement, item, received_at)

@@ -49,7 +49,7 @@ def test_only_what_passes_by_itself_may_be_tried_again(reason: Reason) -> None:
     ("code", "reasons"),
     [
         (Code.UNAUTHENTICATED, {Reason.TLS_VERSION, Reason.CERTIFICATE_IDENTITY}),
-        (Code.NOT_FOUND, {Reason.CASE_NOT_FOUND, Reason.DIRECTORY_NOT_RECORDED}),
+        (Code.NOT_FOUND, {Reason.CASE_NOT_FOUND, Reason.DIRECTORY_NOT_RECORDED, Reason.PROCEDURE_NOT_RECORDED}),
         (Code.ALREADY_EXISTS, {Reason.STATEMENT_ID_REUSED}),
         (Code.RESOURCE_EXHAUSTED, {Reason.RATE_LIMITED, Reason.OVERLOADED, Reason.TOO_MANY_CALLS}),
         (Code.OUT_OF_RANGE, {Reason.CURSOR_OUT_OF_RANGE, Reason.TREE_SIZE_OUT_OF_RANGE}),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.procedures import a_procedure, rule
 from support.rooms import LATER, LONG_AGO, SIGNERS, a_directory, an_accreditation, an_organisation, signed
 from support.statements import (
     EXCHANGE,
@@ -37,6 +38,7 @@ from panji_server.admission import Rules, admit
 
 if TYPE_CHECKING:
     from panji.core.directory import Directory, Organisation
+    from panji.core.procedure import Procedure
     from panji_server.sequencing import Admitted
 
 RULES = Rules(EXCHANGE)
@@ -53,9 +55,11 @@ def take(
     directory: Directory | None = None,
     now: datetime = LATER,
     rules: Rules = RULES,
+    procedure: Procedure | None = None,
 ) -> Admitted:
     who = caller or an_organisation()
-    return admit(data, allowed, who, directory=directory or a_directory(who), now=now, rules=rules)
+    known = directory or a_directory(who)
+    return admit(data, allowed, who, directory=known, now=now, rules=rules, procedure=procedure)
 
 
 def refused(data: bytes, **changes: Any) -> RefusedError:
@@ -329,3 +333,44 @@ def test_an_erasure_takes_two_persons(signers: tuple[PrivateKeySigner, ...], thr
 def test_what_the_exchange_states_takes_its_own_key_only() -> None:
     data = signed(a_statement(a_body(Kind.DEADLINE_MISSED)), VOICE)
     assert take(data, caller=the_operator()).statement.kind is Kind.DEADLINE_MISSED
+
+
+# 5 As the sides have agreed.
+
+FOUR_EYES = a_procedure(rule("four-eyes", "approvals = { signatures = 2 }"))
+COLLEAGUE = PrivateKeySigner.generate()
+
+
+def ministry_with(*others: KeyRecord) -> Organisation:
+    """The ministry, with further keys."""
+    it = an_organisation()
+    return replace(it, keys=(*it.keys, *others))
+
+
+def both_sign(*signers: PrivateKeySigner) -> bytes:
+    return encode_envelope(dsse.sign(encode_statement(FLAG), signers))
+
+
+def test_a_flag_that_two_persons_have_signed_passes_where_the_procedure_asks_for_two() -> None:
+    caller = ministry_with(KeyRecord(COLLEAGUE.public_key, LONG_AGO))
+    take(both_sign(SIGNERS[MINISTRY], COLLEAGUE), caller=caller, procedure=FOUR_EYES)
+
+
+def test_one_person_does_not_count_for_two() -> None:
+    """Attack: to sign twice with one key, or with the key of a machine."""
+    one = SIGNERS[MINISTRY]
+    twice = both_sign(one, one)
+    machine = ministry_with(KeyRecord(COLLEAGUE.public_key, LONG_AGO, automatic=True))
+    assert refused(DATA, procedure=FOUR_EYES).reason == "APPROVALS_MISSING"
+    assert refused(twice, procedure=FOUR_EYES).reason == "APPROVALS_MISSING"
+    assert refused(both_sign(one, COLLEAGUE), caller=machine, procedure=FOUR_EYES).reason == "APPROVALS_MISSING"
+
+
+def test_a_stranger_who_signs_as_well_approves_of_nothing() -> None:
+    stranger = both_sign(SIGNERS[MINISTRY], PrivateKeySigner.generate())
+    assert refused(stranger, procedure=FOUR_EYES).reason == "APPROVALS_MISSING"
+
+
+def test_the_procedure_is_for_flags() -> None:
+    reply = a_statement(an_acknowledgement())
+    take(signed(reply), caller=an_organisation(PLATFORM), procedure=FOUR_EYES)

@@ -12,7 +12,16 @@ import pytest
 from panji.errors import ConfigError
 from panji_server.config import TLS, Audit, Config, Limits, LogHTTP, Witnesses, load
 
-FILES = ("directory.toml", "log.pem", "statements.pem", "exchange.pem", "exchange.key", "ca.pem", "policy.txt")
+FILES = (
+    "directory.toml",
+    "procedure.toml",
+    "log.pem",
+    "statements.pem",
+    "exchange.pem",
+    "exchange.key",
+    "ca.pem",
+    "policy.txt",
+)
 WHOLE: dict[str, Any] = {
     "origin": "exchange.example/log",
     "listen": "127.0.0.1:7443",
@@ -34,6 +43,7 @@ WHOLE: dict[str, Any] = {
     "limits.reads": 4,
     "limits.issued_before": 60,
     "limits.issued_after": "PT30S",
+    "procedure": "procedure.toml",
     "deadlines.acknowledged": "PT4H",
     "log_http.listen": "127.0.0.1:8080",
     "log_http.certificate": "exchange.pem",

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.procedures import a_procedure
 from support.rooms import (
     LATER,
     OTHER_MINISTRY,
@@ -26,19 +27,19 @@ from support.statements import (
     a_target,
 )
 
-from panji.core.vocabulary import Category, Instrument, Kind, Role, SubCategory, TargetKind
+from panji.core.vocabulary import RECORDS, Category, Instrument, Kind, RequestedAction, Role, SubCategory, TargetKind
 from panji.errors import Reason, RefusedError
 from panji_server import policy
 
 if TYPE_CHECKING:
     from panji.core.directory import Accreditation, Organisation
-    from panji.core.statements import Statement
+    from panji.core.statements import Flag, Statement
 
 BY_AUTHORITIES = {
     Kind.FLAG, Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE, Kind.VERIFICATION, Kind.OBJECTION,
     Kind.REVIEW, Kind.RESTORE_ORDER,
 }  # fmt: skip
-BY_THE_OPERATOR = {Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD}
+BY_THE_OPERATOR = {Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD, Kind.PROCEDURE_RECORD}
 BY_PLATFORMS = {
     Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.DECISION, Kind.CORRESPONDENCE, Kind.VERIFICATION_REQUEST,
     Kind.OBSTACLE, Kind.OBSTACLE_ENDED, Kind.CORRECTION, Kind.OBJECTION, Kind.COUNTER_NOTICE, Kind.REVIEW,
@@ -62,7 +63,7 @@ def refusal(
 @pytest.mark.parametrize("caller", [MINISTRY, PLATFORM, OPERATOR])
 def test_every_kind_is_made_by_the_roles_that_the_state_machine_lets_make_it(kind: Kind, caller: str) -> None:
     other = PLATFORM if caller == MINISTRY else MINISTRY
-    other = OPERATOR if kind is Kind.DIRECTORY_RECORD else other
+    other = OPERATOR if kind in RECORDS else other
     statement = replace(a_statement(a_body(kind)), sender=caller, recipient=other)
     refused = refusal(statement, caller)
     allowed = {Role.AUTHORITY: BY_AUTHORITIES, Role.PLATFORM: BY_PLATFORMS, Role.OPERATOR: BY_THE_OPERATOR}[
@@ -177,3 +178,53 @@ def test_a_sub_category_stands_under_its_categorys_grant() -> None:
     flag = a_flag(category=Category.DEFAMATION, sub_category=SubCategory.UNSPECIFIED)
     grant = an_accreditation(categories=frozenset({Category.DEFAMATION}))
     assert refusal(a_statement(flag), MINISTRY, grant) is None
+
+
+# As the sides have agreed
+
+NEEDS_TWO = """
+[[rule]]
+id = "gambling"
+categories = ["GAMBLING"]
+decided = { since = "delivered", within = "PT24H" }
+approvals = { signatures = 2 }
+allowed_actions = ["REMOVE"]
+"""
+
+
+def objection(flag: Flag, persons: int) -> RefusedError | None:
+    """Why the procedure does not let the flag pass, or nothing."""
+    try:
+        policy.check_procedure(flag, persons, a_procedure(NEEDS_TWO), LATER)
+    except RefusedError as refused:
+        return refused
+    return None
+
+
+def test_a_flag_of_which_the_procedure_says_nothing_is_refused() -> None:
+    refused = objection(a_flag(category=Category.DEFAMATION, sub_category=SubCategory.UNSPECIFIED), 2)
+    assert refused is not None
+    assert refused.reason is Reason.NOT_IN_PROCEDURE
+    assert refused.metadata == {"not_covered": "category DEFAMATION", "procedure": "test", "version": "1"}
+
+
+def test_a_flag_that_is_not_as_its_rule_asks_is_told_every_field() -> None:
+    refused = objection(a_flag(requested_actions=(RequestedAction.REMOVE, RequestedAction.SUSPEND_ACCOUNT)), 2)
+    assert refused is not None
+    assert refused.reason is Reason.PROCEDURE_NOT_MET
+    assert [one.field for one in refused.violations] == ["flag.requested_actions"]
+    assert refused.metadata == {"procedure": "test", "version": "1", "rule": "gambling"}
+
+
+@pytest.mark.parametrize("persons", [0, 1])
+def test_a_flag_that_too_few_persons_have_signed_is_told_how_many_it_takes(persons: int) -> None:
+    refused = objection(a_flag(), persons)
+    assert refused is not None
+    assert refused.reason is Reason.APPROVALS_MISSING
+    assert refused.metadata["needed"] == "2"
+    assert refused.metadata["persons"] == str(persons)
+
+
+def test_a_flag_as_agreed_on_passes() -> None:
+    assert objection(a_flag(), 2) is None
+    assert objection(a_flag(), 3) is None

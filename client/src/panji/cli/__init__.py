@@ -25,6 +25,7 @@ from panji.cli.log import add_to as add_log
 from panji.cli.receipts import add_to as add_receipts
 from panji.cli.saying import add_to as add_saying
 from panji.cli.setup import add_to as add_setup
+from panji.cli.sop import add_to as add_sop
 
 __all__ = ["app", "main"]
 
@@ -68,6 +69,7 @@ for add_to in (
     add_log,
     add_forks,
     add_erasing,
+    add_sop,
 ):
     add_to(app)
 

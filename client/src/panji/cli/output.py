@@ -9,7 +9,7 @@ import dataclasses
 import json
 import logging
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from panji.core.display import safe
+from panji.core.procedure.deadlines import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ _PIPE_WIDTH = 160  # of tables that go to no terminal
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - a table
-    """Returns a value as JSON has it: names of vocabularies, hex digests, UTC times, objects with all their fields."""
+    """Returns a value as JSON has it: names, hex digests, UTC times, ISO durations, objects with all their fields."""
     match value:
         case Enum():
             return value.value if isinstance(value, str) else value.name
@@ -39,7 +40,11 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - a table
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case Path():
             return str(value)
-        case tuple() | list() | frozenset():
+        case timedelta():
+            return say(value)
+        case frozenset():
+            return [plain(one) for one in sorted(value)]
+        case tuple() | list():
             return [plain(one) for one in value]
         case dict():
             return {name: plain(one) for name, one in value.items()}

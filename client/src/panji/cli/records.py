@@ -22,6 +22,7 @@ from panji.core.statements import (
     Objection,
     Obstacle,
     ObstacleEnded,
+    ProcedureRecord,
     Restoration,
     RestoreOrder,
     Review,
@@ -81,9 +82,7 @@ def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any
 
 
 def _clock_record(case: Case) -> dict[str, Any]:
-    clock = case.clock
-    times = {"since": clock.since, "stopped_at": clock.stopped_at, "resumed_at": clock.resumed_at}
-    return times | {"paused_seconds": clock.paused.total_seconds()}
+    return {"since": case.clock.since, "stopped_at": case.clock.stopped_at, "stops": case.clock.stops}
 
 
 def refusal_record(refusal: RefusedError) -> dict[str, Any]:
@@ -148,6 +147,8 @@ def summary(one: Signed | Verified) -> str:  # noqa: PLR0911, PLR0912, C901 - a 
             return f"{missed.deadline.name} was due {plain(missed.due_at)}, the flag was {fetched}"
         case Erasure() as erasure:
             return f"{len(erasure.statements)} statements erased under {erasure.legal_basis.law}: {erasure.reasons}"
+        case ProcedureRecord(document=document):
+            return f"procedure of {len(document)} characters"
         case DirectoryRecord(document=document):
             return f"directory of {len(document)} characters"
 

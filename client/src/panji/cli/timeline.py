@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from panji.cli.output import plain
@@ -63,10 +62,12 @@ def _obstacle(one: VerifiedCase) -> list[str]:
 
 def _clock(one: VerifiedCase) -> list[str]:
     case, clock = one.case, one.case.clock
-    before = f"; it stood still for {_span(clock.paused)} before" if clock.paused else ""
-    if clock.stopped_at is not None:
-        return [f"The clock of the decision stands still since {_time(clock.stopped_at)}{before}."]
-    return [f"The clock of the decision runs since {_time(clock.since)}{before}."] if case.open_targets else []
+    if clock.stopped_at is None and not case.open_targets:
+        return []
+    stops = [f"    stopped {_time(one.begins)} to {_time(one.ends)}: {one.cause}" for one in clock.stops if one.ends]
+    causes = ", ".join(one.cause for one in clock.stops if one.ends is None)
+    lasts = f", and stands still since {_time(clock.stopped_at)}: {causes}" if clock.stopped_at else ""
+    return [f"The clock of the decision runs since {_time(clock.since)}{lasts}.", *stops]
 
 
 def _targets(positions: Iterable[int]) -> str:
@@ -76,7 +77,3 @@ def _targets(positions: Iterable[int]) -> str:
 
 def _time(time: datetime) -> str:
     return str(plain(time.replace(microsecond=0)))
-
-
-def _span(span: timedelta) -> str:
-    return str(timedelta(seconds=round(span.total_seconds())))

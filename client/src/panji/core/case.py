@@ -11,7 +11,7 @@ once to each side, and the second changes nothing more.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from panji.core.moves import MOVES
@@ -49,6 +49,7 @@ from panji.core.vocabulary import (
     RestorationResult,
     ReviewResult,
     Role,
+    StopCause,
     SubCategory,
     TargetState,
     Urgency,
@@ -101,24 +102,44 @@ class TargetStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """A time in which the clock of a case stands still."""
+
+    cause: StopCause
+    begins: datetime
+    ends: datetime | None = None
+    """None: it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
-    """What a deadline is counted by: since when, and how long it has stood still meanwhile."""
+    """What the time for a decision is counted by: since when, and when it has stood still meanwhile.
+
+    How it goes on after a stop, with the time that was left or from the beginning, is the procedure's to say.
+    """
 
     since: datetime
-    paused: timedelta = timedelta()
-    """How long it stood still, the present stop left out."""
-    stopped_at: datetime | None = None
-    """Since when it stands still."""
-    resumed_at: datetime | None = None
-    """When it last went on. Where the procedure has the time begin anew, it begins then."""
+    stops: tuple[Stop, ...] = ()
+    """In the order in which they began; they may overlap."""
 
-    def at(self, now: datetime, *, standing: bool) -> Clock:
-        """Returns the clock from now on, standing still or going."""
-        if standing:
-            return self if self.stopped_at is not None else replace(self, stopped_at=now)
-        if self.stopped_at is None:
+    @property
+    def stopped_at(self) -> datetime | None:
+        """Since when it stands still without having gone meanwhile, whatever the causes, or None while it goes."""
+        since = min((stop.begins for stop in self.stops if stop.ends is None), default=None)
+        if since is not None:
+            for stop in sorted(self.stops, key=attrgetter("begins"), reverse=True):
+                if stop.ends is not None and stop.begins < since <= stop.ends:
+                    since = stop.begins
+        return since
+
+    def at(self, now: datetime, causes: AbstractSet[StopCause]) -> Clock:
+        """Returns the clock from now on, while there are these causes for it to stand still."""
+        standing = {stop.cause for stop in self.stops if stop.ends is None}
+        if standing == causes:
             return self
-        return replace(self, paused=self.paused + (now - self.stopped_at), stopped_at=None, resumed_at=now)
+        ended = (replace(one, ends=now) if one.ends is None and one.cause not in causes else one for one in self.stops)
+        begun = (Stop(cause, now) for cause in sorted(causes - standing))
+        return replace(self, stops=(*ended, *begun))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +273,7 @@ def apply(case: Case, reply: Statement, digest: bytes, received_at: datetime) ->
         raise RefusedError(Reason.REPLY_TARGET_UNKNOWN, f"a {reply.kind} answers {what}, by its envelope's digest")
     # 6 What does it change?
     after = _settled(_changed(case, reply, said_by, digest, received_at))
-    return replace(after, updated_at=received_at, clock=after.clock.at(received_at, standing=_stands(after)))
+    return replace(after, updated_at=received_at, clock=after.clock.at(received_at, _causes(after)))
 
 
 def answered(case: Case, kind: Kind, by: Role) -> bytes:
@@ -304,10 +325,14 @@ def _is_legal(case: Case, kind: Kind, role: Role) -> bool:
             return True
 
 
-def _stands(case: Case) -> bool:
-    """Whether the clock stands still: the platform waits for the authority, or cannot act."""
-    waits = bool(case.open_question) and case.asked_by is Role.PLATFORM
-    return case.state is not CaseState.ERASED and (waits or bool(case.obstacle))
+def _causes(case: Case) -> AbstractSet[StopCause]:
+    """Why the clock stands still: the platform waits for the authority, or cannot act."""
+    causes = set()
+    if case.open_question and case.asked_by is Role.PLATFORM:
+        causes.add(StopCause.QUESTION)
+    if case.obstacle:
+        causes.add(StopCause.OBSTACLE)
+    return causes
 
 
 def _settled(case: Case) -> Case:

@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import base64
 import re
-import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from panji.core import form
 from panji.core.keys import PublicKey
+from panji.core.tables import Reader, parse_toml
 from panji.core.vocabulary import Category, Instrument, Role, TargetKind
 from panji.errors import InputError, PanjiError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from enum import IntEnum
 
-    from panji.core.form import Check
     from panji.core.statements import Flag
-
-_E = TypeVar("_E", bound="IntEnum")
 
 ANY = "*"
 """In an accreditation: every platform."""
 
 SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
 """A participant's identity: a SPIFFE id without query or fragment, and with a path (SPIFFE-ID, section 2)."""
-_TEXT = form.line(1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +155,8 @@ def parse_directory(text: str) -> Directory:
     Raises:
         InputError: The text is no TOML, or breaks the format; all violations are listed.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"The directory is no TOML: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets by the thousand
-        raise InputError(f"The directory is more than a TOML parser takes: {error}") from error
-    reader = _Reader()
+    document = parse_toml(text, "directory")
+    reader = _Reader("directory")
     organisations = [
         reader.organisation(f"organisation[{position}]", entry)
         for position, entry in enumerate(reader.tables(document, "organisation"))
@@ -213,11 +203,8 @@ def _contradictions(organisations: list[Organisation], accreditations: list[Accr
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
-class _Reader:
-    """Reads the tables of a directory and collects every violation; a value that is wrong reads as a harmless one."""
-
-    def __init__(self) -> None:
-        self.violations: list[Violation] = []
+class _Reader(Reader):
+    """Reads the tables of a directory."""
 
     def organisation(self, at: str, entry: dict[str, Any]) -> Organisation:
         identifier = self.text(f"{at}.id", entry.get("id"), form.organisation)
@@ -232,7 +219,7 @@ class _Reader:
         return Organisation(
             id=identifier,
             name=self.text(f"{at}.name", entry.get("name")),
-            role=self.role(f"{at}.role", entry.get("role")),
+            role=self.word(f"{at}.role", entry.get("role"), Role) or Role.PLATFORM,
             keys=tuple(one for one in keys if one),
             participants=tuple(participants),
             threshold=threshold,
@@ -254,12 +241,6 @@ class _Reader:
             valid_from = self.instant(f"{here}.valid_from", entry.get("valid_from"), required=True)
             later.append(Threshold(self.number(f"{here}.keys", entry.get("keys")), valid_from or _EPOCH))
         return keys, tuple(later)
-
-    def number(self, at: str, value: Any) -> int:
-        if type(value) is int:
-            return value
-        self.violations.append(Violation(at, "is no whole number"))
-        return 1
 
     def key(self, at: str, entry: dict[str, Any]) -> KeyRecord | None:
         self.no_more(at, entry, {"spki", "valid_from", "valid_until", "automatic"})
@@ -288,45 +269,6 @@ class _Reader:
             instruments=frozenset(self.names(f"{at}.instruments", entry.get("instruments", []), Instrument)),
         )
 
-    def tables(self, entry: dict[str, Any], name: str, at: str = "") -> list[dict[str, Any]]:
-        value = entry.get(name, [])
-        if isinstance(value, list) and all(isinstance(one, dict) for one in value):
-            return value
-        self.violations.append(Violation(f"{at}.{name}" if at else name, f"must be written as [[{name}]] tables"))
-        return []
-
-    def text(self, at: str, value: Any, check: Check = _TEXT) -> str:
-        if isinstance(value, str) and value:
-            if wrong := check(value):
-                self.violations.append(Violation(at, wrong))
-            return value
-        self.violations.append(Violation(at, "is required, as text"))
-        return ""
-
-    def flag(self, at: str, value: Any) -> bool:
-        if type(value) is not bool:
-            self.violations.append(Violation(at, "is neither true nor false"))
-        return bool(value)
-
-    def texts(self, at: str, value: Any) -> list[str]:
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return value
-        self.violations.append(Violation(at, "is no list of texts"))
-        return []
-
-    def role(self, at: str, value: Any) -> Role:
-        if isinstance(value, str) and value in set(Role):
-            return Role(value)
-        self.violations.append(Violation(at, f"must be one of {', '.join(Role)}"))
-        return Role.PLATFORM
-
-    def names(self, at: str, value: Any, kind: type[_E]) -> Iterator[_E]:
-        for name in self.texts(at, value):
-            if name in kind.__members__ and name != "UNSPECIFIED":
-                yield kind[name]
-            else:
-                self.violations.append(Violation(at, f"has a name that is no {kind.__name__}"))
-
     def period(self, at: str, entry: dict[str, Any]) -> tuple[datetime, datetime | None]:
         valid_from = self.instant(f"{at}.valid_from", entry.get("valid_from"), required=True) or _EPOCH
         valid_until = self.instant(f"{at}.valid_until", entry.get("valid_until"))
@@ -340,9 +282,3 @@ class _Reader:
         if value is not None or required:
             self.violations.append(Violation(at, "must be a date and time with an offset"))
         return None
-
-    def no_more(self, at: str, entry: dict[str, Any], known: set[str]) -> None:
-        self.violations += (
-            Violation(f"{at}.{name}" if at else name, "is no key of a directory")
-            for name in sorted(entry.keys() - known)
-        )

@@ -16,6 +16,7 @@ from panji.core.form import Field, check_fields
 from panji.core.vocabulary import (
     BINDING,
     OPENING,
+    RECORDS,
     SUB_CATEGORIES,
     AcknowledgementLevel,
     AuthorityKind,
@@ -63,6 +64,8 @@ MAX_TARGETS = 1000
 MAX_ERASED = 10_000
 """Most statements of one erasure."""
 
+MAX_PROCEDURE = 1024 * 1024
+"""Longest procedure that can be recorded, in characters."""
 MAX_DIRECTORY = 8 * 1024 * 1024
 """Longest directory that can be recorded, in characters."""
 
@@ -236,6 +239,7 @@ _ERASED_STATEMENT = (
     Field("recipient", form.organisation, required=True),
     Field("sequence", form.number(1, 2**63 - 1), required=True),
 )
+_PROCEDURE_RECORD = (Field("document", form.text(MAX_PROCEDURE), required=True),)
 _DIRECTORY_RECORD = (Field("document", form.text(MAX_DIRECTORY), required=True),)
 
 # Sets even of one: `in` is as readable as `is`, and before Python 3.12 it is twice as fast as naming the member.
@@ -267,7 +271,7 @@ def statement(it: s.Statement) -> list[Violation]:
     """
     found: list[Violation] = []
     check_fields(found, "", it, _STATEMENT)
-    if it.sender and it.sender == it.recipient and it.kind is not Kind.DIRECTORY_RECORD:
+    if it.sender and it.sender == it.recipient and it.kind not in RECORDS:
         found.append(Violation("recipient", "is the sender itself"))
     at, check_body = _BODIES[it.kind]
     check_fields(found, "", it, _OPENING if it.kind in OPENING else _REPLY)
@@ -532,6 +536,10 @@ def _erasure(found: list[Violation], at: str, it: s.Erasure) -> None:
         found.append(Violation(f"{at}statements", "are not in the log's order, each once"))
 
 
+def _procedure_record(found: list[Violation], at: str, it: s.ProcedureRecord) -> None:
+    check_fields(found, at, it, _PROCEDURE_RECORD)
+
+
 def _directory_record(found: list[Violation], at: str, it: s.DirectoryRecord) -> None:
     check_fields(found, at, it, _DIRECTORY_RECORD)
 
@@ -557,5 +565,6 @@ _CHECKS: dict[Kind, Callable[..., None]] = {
     Kind.DEADLINE_MISSED: _deadline_missed,
     Kind.ERASURE: _erasure,
     Kind.DIRECTORY_RECORD: _directory_record,
+    Kind.PROCEDURE_RECORD: _procedure_record,
 }
 _BODIES = {kind: (f"{kind.value}.", check) for kind, check in _CHECKS.items()}

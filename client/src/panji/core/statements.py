@@ -375,6 +375,13 @@ class DirectoryRecord:
     document: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcedureRecord:
+    """The standard operating procedure that holds from this place of the log on."""
+
+    document: str
+
+
 Body: TypeAlias = (
     Flag
     | Withdrawal
@@ -396,6 +403,7 @@ Body: TypeAlias = (
     | DeadlineMissed
     | Erasure
     | DirectoryRecord
+    | ProcedureRecord
 )
 
 KIND_OF: dict[type, Kind] = {
@@ -419,6 +427,7 @@ KIND_OF: dict[type, Kind] = {
     DeadlineMissed: Kind.DEADLINE_MISSED,
     Erasure: Kind.ERASURE,
     DirectoryRecord: Kind.DIRECTORY_RECORD,
+    ProcedureRecord: Kind.PROCEDURE_RECORD,
 }
 """The kind of statement that each body makes."""
 

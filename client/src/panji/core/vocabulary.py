@@ -380,6 +380,7 @@ class Kind(StrEnum):
     DEADLINE_MISSED = "deadline_missed"
     ERASURE = "erasure"
     DIRECTORY_RECORD = "directory_record"
+    PROCEDURE_RECORD = "procedure_record"
 
 
 class Role(StrEnum):
@@ -390,9 +391,20 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-BY_THE_OPERATOR = frozenset({Kind.DEADLINE_MISSED, Kind.ERASURE, Kind.DIRECTORY_RECORD})
+class StopCause(StrEnum):
+    """Why the clock of a case stands still."""
+
+    OBSTACLE = "obstacle"
+    """Something beyond the platform's control (TCO art. 3(7))."""
+    QUESTION = "question"
+    """The platform waits for an answer of the authority (TCO art. 3(8), SAMAN klarifikasi and sanggah)."""
+
+
+RECORDS = frozenset({Kind.DIRECTORY_RECORD, Kind.PROCEDURE_RECORD})
+"""What the exchange puts on record about itself, to its own operator; no case has them."""
+BY_THE_OPERATOR = frozenset({Kind.DEADLINE_MISSED, Kind.ERASURE, *RECORDS})
 """What the operator of an exchange says, through the exchange or in person; no side of a case may say it."""
-OPENING = frozenset({Kind.FLAG, Kind.DIRECTORY_RECORD})
+OPENING = frozenset({Kind.FLAG, *RECORDS})
 """Statements that answer nothing."""
 FOUR_EYES = frozenset({Kind.ERASURE})
 """Statements that need the signatures of two persons, whatever the organisation's own threshold is."""

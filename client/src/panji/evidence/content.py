@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from panji.core import envelope as dsse
 from panji.core import form
-from panji.core.case import Case, Clock, TargetStatus
+from panji.core.case import Case, Clock, Stop, TargetStatus
 from panji.core.checkpoint import Checkpoint
 from panji.core.cosignature import time_of
 from panji.core.keys import PublicKey
@@ -35,6 +35,7 @@ from panji.core.vocabulary import (
     Outcome,
     RefusalReason,
     Role,
+    StopCause,
     SubCategory,
     TargetState,
     Urgency,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
     _E = TypeVar("_E", bound=IntEnum)
 
-_MICROSECOND = timedelta(microseconds=1)
 FORMAT = "panji.evidence.v1"
 """The format of the bundle. Another one is another verifier's."""
 RENDERER = 2
@@ -387,9 +387,9 @@ def _case(case: Case) -> dict[str, Any]:
         "obstacle": case.obstacle.hex(),
         "clock": {
             "since": _time(case.clock.since),
-            "paused_microseconds": case.clock.paused // _MICROSECOND,
-            "stopped_at": _time(case.clock.stopped_at) if case.clock.stopped_at else None,
-            "resumed_at": _time(case.clock.resumed_at) if case.clock.resumed_at else None,
+            "stops": [
+                [stop.cause, _time(stop.begins), _time(stop.ends) if stop.ends else None] for stop in case.clock.stops
+            ],
         },
         "restore_since": _time(case.restore_since) if case.restore_since else None,
         "overdue_since": _time(case.overdue_since) if case.overdue_since else None,
@@ -419,9 +419,10 @@ def _read_case(told: dict[str, Any]) -> Case:
         obstacle=_digest(told["obstacle"]),
         clock=Clock(
             _read_time(clock["since"]),
-            timedelta(microseconds=clock["paused_microseconds"]),
-            _read_time_or_none(clock["stopped_at"]),
-            _read_time_or_none(clock["resumed_at"]),
+            tuple(
+                Stop(StopCause(cause), _read_time(begins), _read_time_or_none(ends))
+                for cause, begins, ends in clock["stops"]
+            ),
         ),
         restore_since=_read_time_or_none(told["restore_since"]),
         overdue_since=_read_time_or_none(told["overdue_since"]),

@@ -25,6 +25,7 @@ from panji.core.vocabulary import (
     RestorationResult,
     ReviewResult,
     Role,
+    StopCause,
     SubCategory,
     TargetKind,
     TargetState,
@@ -60,6 +61,7 @@ MEMBERS: Mapping[type[Enum], Mapping[str, Pair]] = {
         "CORRESPONDENCE": ("Correspondence", "Korespondensi"),
         "DEADLINE_MISSED": ("Deadline missed", "Tenggat terlewati"),
         "ERASURE": ("Erasure of content", "Penghapusan isi"),
+        "PROCEDURE_RECORD": ("Record of the procedure", "Pencatatan prosedur"),
         "DIRECTORY_RECORD": ("Record of the directory", "Pencatatan direktori"),
     },
     Role: {
@@ -306,6 +308,10 @@ MEMBERS: Mapping[type[Enum], Mapping[str, Pair]] = {
         "VERIFICATION_REQUESTED": ("Verification requested", "Verifikasi diminta"),
         "OBJECTED": ("Objected to, not reviewed", "Disanggah, belum ditinjau"),
         "RESTORING": ("To be restored", "Menunggu normalisasi"),
+    },
+    StopCause: {
+        "OBSTACLE": ("Obstacle", "Hambatan"),
+        "QUESTION": ("Waiting for the authority", "Menunggu instansi"),
     },
     VerificationResult: {
         "CONFIRMED": ("Confirmed", "Dikonfirmasi"),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from panji.v1 import receipt_pb2 as panji_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n panji/v1/directory_service.proto\x12\x08panji.v1\x1a\x16panji/v1/receipt.proto\"+\n\x13GetDirectoryRequest\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x01 \x01(\x04\":\n\x14GetDirectoryResponse\x12\"\n\x06record\x18\x01 \x01(\x0b\x32\x12.panji.v1.Delivery2a\n\x10\x44irectoryService\x12M\n\x0cGetDirectory\x12\x1d.panji.v1.GetDirectoryRequest\x1a\x1e.panji.v1.GetDirectoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n panji/v1/directory_service.proto\x12\x08panji.v1\x1a\x16panji/v1/receipt.proto\"+\n\x13GetDirectoryRequest\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x01 \x01(\x04\":\n\x14GetDirectoryResponse\x12\"\n\x06record\x18\x01 \x01(\x0b\x32\x12.panji.v1.Delivery\"+\n\x13GetProcedureRequest\x12\x14\n\x0c\x62\x65\x66ore_index\x18\x01 \x01(\x04\":\n\x14GetProcedureResponse\x12\"\n\x06record\x18\x01 \x01(\x0b\x32\x12.panji.v1.Delivery2\xb0\x01\n\x10\x44irectoryService\x12M\n\x0cGetDirectory\x12\x1d.panji.v1.GetDirectoryRequest\x1a\x1e.panji.v1.GetDirectoryResponse\x12M\n\x0cGetProcedure\x12\x1d.panji.v1.GetProcedureRequest\x1a\x1e.panji.v1.GetProcedureResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDIRECTORYREQUEST']._serialized_end=113
   _globals['_GETDIRECTORYRESPONSE']._serialized_start=115
   _globals['_GETDIRECTORYRESPONSE']._serialized_end=173
-  _globals['_DIRECTORYSERVICE']._serialized_start=175
-  _globals['_DIRECTORYSERVICE']._serialized_end=272
+  _globals['_GETPROCEDUREREQUEST']._serialized_start=175
+  _globals['_GETPROCEDUREREQUEST']._serialized_end=218
+  _globals['_GETPROCEDURERESPONSE']._serialized_start=220
+  _globals['_GETPROCEDURERESPONSE']._serialized_end=278
+  _globals['_DIRECTORYSERVICE']._serialized_start=281
+  _globals['_DIRECTORYSERVICE']._serialized_end=457
 # @@protoc_insertion_point(module_scope)

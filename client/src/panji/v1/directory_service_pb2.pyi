@@ -58,3 +58,45 @@ class GetDirectoryResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetProcedureRequest(message.Message):
+    """Asks for the procedure."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BEFORE_INDEX_FIELD_NUMBER: builtins.int
+    before_index: builtins.int
+    """The newest record below this index of the log; 0 means the newest of all. A case's is below the index of its flag."""
+    def __init__(
+        self,
+        *,
+        before_index: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["before_index", b"before_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetProcedureResponse(message.Message):
+    """The procedure."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def record(self) -> receipt_pb2.Delivery:
+        """The ProcedureRecord."""
+
+    def __init__(
+        self,
+        *,
+        record: receipt_pb2.Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -41,6 +41,11 @@ class DirectoryServiceStub:
                 request_serializer=panji_dot_v1_dot_directory__service__pb2.GetDirectoryRequest.SerializeToString,
                 response_deserializer=panji_dot_v1_dot_directory__service__pb2.GetDirectoryResponse.FromString,
                 _registered_method=True)
+        self.GetProcedure = channel.unary_unary(
+                '/panji.v1.DirectoryService/GetProcedure',
+                request_serializer=panji_dot_v1_dot_directory__service__pb2.GetProcedureRequest.SerializeToString,
+                response_deserializer=panji_dot_v1_dot_directory__service__pb2.GetProcedureResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -58,6 +63,16 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProcedure(self, request, context):
+        """The ProcedureRecord that was in force at a place of the log.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and PROCEDURE_NOT_RECORDED where no record
+        stands before that place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +80,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetDirectory,
                     request_deserializer=panji_dot_v1_dot_directory__service__pb2.GetDirectoryRequest.FromString,
                     response_serializer=panji_dot_v1_dot_directory__service__pb2.GetDirectoryResponse.SerializeToString,
+            ),
+            'GetProcedure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProcedure,
+                    request_deserializer=panji_dot_v1_dot_directory__service__pb2.GetProcedureRequest.FromString,
+                    response_serializer=panji_dot_v1_dot_directory__service__pb2.GetProcedureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +116,33 @@ class DirectoryService:
             '/panji.v1.DirectoryService/GetDirectory',
             panji_dot_v1_dot_directory__service__pb2.GetDirectoryRequest.SerializeToString,
             panji_dot_v1_dot_directory__service__pb2.GetDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProcedure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panji.v1.DirectoryService/GetProcedure',
+            panji_dot_v1_dot_directory__service__pb2.GetProcedureRequest.SerializeToString,
+            panji_dot_v1_dot_directory__service__pb2.GetProcedureResponse.FromString,
             options,
             channel_credentials,
             insecure,

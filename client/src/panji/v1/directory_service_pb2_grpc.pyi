@@ -41,6 +41,12 @@ class DirectoryServiceStub:
     Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and DIRECTORY_NOT_RECORDED where no record
     stands before that place.
     """
+    GetProcedure: _grpc.UnaryUnaryMultiCallable[_directory_service_pb2.GetProcedureRequest, _directory_service_pb2.GetProcedureResponse]
+    """The ProcedureRecord that was in force at a place of the log.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and PROCEDURE_NOT_RECORDED where no record
+    stands before that place.
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -53,6 +59,12 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """The DirectoryRecord that was in force at a place of the log.
 
     Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and DIRECTORY_NOT_RECORDED where no record
+    stands before that place.
+    """
+    GetProcedure: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.GetProcedureRequest, _directory_service_pb2.GetProcedureResponse]  # type: ignore[assignment]
+    """The ProcedureRecord that was in force at a place of the log.
+
+    Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and PROCEDURE_NOT_RECORDED where no record
     stands before that place.
     """
 
@@ -70,6 +82,18 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """The DirectoryRecord that was in force at a place of the log.
 
         Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and DIRECTORY_NOT_RECORDED where no record
+        stands before that place.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProcedure(
+        self,
+        request: _directory_service_pb2.GetProcedureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_service_pb2.GetProcedureResponse, _abc.Awaitable[_directory_service_pb2.GetProcedureResponse]]:
+        """The ProcedureRecord that was in force at a place of the log.
+
+        Caller: any participant. Safe to retry. Errors: TREE_SIZE_OUT_OF_RANGE, and PROCEDURE_NOT_RECORDED where no record
         stands before that place.
         """
 

@@ -63,6 +63,7 @@ class Statement(message.Message):
     REVIEW_FIELD_NUMBER: builtins.int
     RESTORE_ORDER_FIELD_NUMBER: builtins.int
     RESTORATION_FIELD_NUMBER: builtins.int
+    PROCEDURE_RECORD_FIELD_NUMBER: builtins.int
     id: builtins.str
     """A UUIDv7 (RFC 9562) in its canonical lower-case text, chosen by the sender once. The same id with the same envelope
     returns the same receipt for ever; with another envelope it is refused (STATEMENT_ID_REUSED).
@@ -76,9 +77,13 @@ class Statement(message.Message):
     63 of a-z, 0-9, `.` and `-`, with a letter or digit at both ends.
     """
     recipient: builtins.str
-    """The organisation that is spoken to; another than the sender, except in a DirectoryRecord."""
+    """The organisation that is spoken to; another than the sender, except in a record of the
+    exchange's own (DirectoryRecord, ProcedureRecord).
+    """
     case_id: builtins.str
-    """The id of the flag that opened the case. Empty in a flag and a DirectoryRecord, required in every reply."""
+    """The id of the flag that opened the case. Empty in a flag and in the exchange's records, required in every
+    reply.
+    """
     in_reply_to: builtins.bytes
     """SHA-256 of the exact envelope that this answers (32 bytes), which commits the reply to those very bytes. Empty in a
     flag and a DirectoryRecord, required in every reply.
@@ -173,6 +178,10 @@ class Statement(message.Message):
     def restoration(self) -> Restoration:
         """Says, per target, that it is restored, or why not. By the platform."""
 
+    @builtins.property
+    def procedure_record(self) -> ProcedureRecord:
+        """Which procedure holds from here on. By the exchange, to its operator; readable by everyone."""
+
     def __init__(
         self,
         *,
@@ -205,12 +214,13 @@ class Statement(message.Message):
         review: Review | None = ...,
         restore_order: RestoreOrder | None = ...,
         restoration: Restoration | None = ...,
+        procedure_record: ProcedureRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "flag", b"flag", "issued_at", b"issued_at", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "recipient", b"recipient", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "sender", b"sender", "test", b"test", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "case_id", b"case_id", "clarification_answer", b"clarification_answer", "clarification_request", b"clarification_request", "correction", b"correction", "correspondence", b"correspondence", "counter_notice", b"counter_notice", "deadline_missed", b"deadline_missed", "decision", b"decision", "directory_record", b"directory_record", "erasure", b"erasure", "exchange", b"exchange", "flag", b"flag", "id", b"id", "in_reply_to", b"in_reply_to", "issued_at", b"issued_at", "language", b"language", "objection", b"objection", "obstacle", b"obstacle", "obstacle_ended", b"obstacle_ended", "procedure_record", b"procedure_record", "recipient", b"recipient", "restoration", b"restoration", "restore_order", b"restore_order", "review", b"review", "sender", b"sender", "test", b"test", "verification", b"verification", "verification_request", b"verification_request", "withdrawal", b"withdrawal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record", "verification_request", "verification", "obstacle", "obstacle_ended", "correction", "objection", "counter_notice", "review", "restore_order", "restoration"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = typing.Literal["flag", "withdrawal", "acknowledgement", "clarification_request", "clarification_answer", "decision", "correspondence", "deadline_missed", "erasure", "directory_record", "verification_request", "verification", "obstacle", "obstacle_ended", "correction", "objection", "counter_notice", "review", "restore_order", "restoration", "procedure_record"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -1399,6 +1409,28 @@ class ErasedStatement(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "index", b"index", "recipient", b"recipient", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ProcedureRecord(message.Message):
+    """The standard operating procedure under which flags that come after this place of the log are handled, until the next such
+    record. A case keeps the one that it was opened under.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: builtins.int
+    document: builtins.str
+    """The procedure's text (TOML, docs/procedure.md), exactly as the exchange reads it. Required; at most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        document: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["document", b"document"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,6 +21,7 @@ from panji_server.record import NEWEST
 from panji_server.rpc.call import CALL
 
 if TYPE_CHECKING:
+    from panji.v1 import receipt_pb2
     from panji_server.exchange import Exchange
     from panji_server.rpc.submission import Submission
 
@@ -88,14 +89,23 @@ class DirectoryService(directory_service_pb2_grpc.DirectoryServiceServicer):
 
     async def GetDirectory(self, request: Any, context: Any) -> directory_service_pb2.GetDirectoryResponse:
         """Returns the directory that was in force at a place of the log."""
+        record = await self._record(Kind.DIRECTORY_RECORD, request.before_index, Reason.DIRECTORY_NOT_RECORDED)
+        return directory_service_pb2.GetDirectoryResponse(record=record)
+
+    async def GetProcedure(self, request: Any, context: Any) -> directory_service_pb2.GetProcedureResponse:
+        """Returns the procedure that was in force at a place of the log."""
+        record = await self._record(Kind.PROCEDURE_RECORD, request.before_index, Reason.PROCEDURE_NOT_RECORDED)
+        return directory_service_pb2.GetProcedureResponse(record=record)
+
+    async def _record(self, kind: Kind, before: int, missing: Reason) -> receipt_pb2.Delivery:
         size = (await self._exchange.read(self._exchange.storage.current_head)).frontier.size
-        if request.before_index > size:
+        if before > size:
             raise RefusedError(Reason.TREE_SIZE_OUT_OF_RANGE, "the log is not that large", metadata={"size": str(size)})
-        row = await self._exchange.read(self._exchange.storage.directory_record, request.before_index or NEWEST)
+        row = await self._exchange.read(self._exchange.storage.record, kind, before or NEWEST)
         if row is None:
-            raise RefusedError(Reason.DIRECTORY_NOT_RECORDED, "no record of the directory stands before this index")
+            raise RefusedError(missing, f"no {kind} stands before this index")
         (receipt,) = await self._exchange.receipts([row])
-        return directory_service_pb2.GetDirectoryResponse(record=delivery_to_message(row.envelope, receipt))
+        return delivery_to_message(row.envelope, receipt)
 
 
 def _peek(envelope: bytes) -> tuple[str, str, str]:

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from panji.core.case import Case
     from panji.core.entry import Entry
     from panji.core.merkle import Node, Position
-    from panji.core.vocabulary import CaseState, Category, Role
+    from panji.core.vocabulary import CaseState, Category, Kind, Role
 
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "statement": ("idx", "id", "kind", "sender", "recipient", "sequence", "case_idx", "received_at", "salt", "digest",
                   "commitment", "tree_size", "envelope"),
     "cases": ("idx", "authority", "platform", "test", "instrument", "category", "sub_category", "urgency", "state",
-              "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_paused",
-              "clock_stopped", "clock_resumed", "restore_since", "opened_at", "updated_at", "overdue_since"),
+              "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_stops",
+              "restore_since", "opened_at", "updated_at", "overdue_since"),
     "target": ("case_idx", "position", "state", "outcome", "refusal", "pending"),
     "node": ("key", "hash"),
     "checkpoint": ("size", "note"),
@@ -297,8 +297,8 @@ class Storage(ABC):
         """Returns the statement by which the content of a case was erased."""
 
     @abstractmethod
-    def directory_record(self, before: int) -> Row | None:
-        """Returns the newest record of the directory below an index of the log."""
+    def record(self, kind: Kind, before: int) -> Row | None:
+        """Returns the newest record of a kind (:data:`~panji.core.vocabulary.RECORDS`) below an index of the log."""
 
     @abstractmethod
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:

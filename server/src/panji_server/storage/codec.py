@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from panji.core.case import Stop
 from panji.core.merkle import HASH_SIZE
+from panji.core.vocabulary import StopCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +32,20 @@ def from_micros(micros: int) -> datetime:
 
 def _micros_or_none(instant: datetime | None) -> int | None:
     return None if instant is None else to_micros(instant)
+
+
+def write_stops(stops: Iterable[Stop]) -> str:
+    """The times in which a clock stood still, as text: ``[["question", 1, null]]``, empty where there was none."""
+    told = [[stop.cause, to_micros(stop.begins), _micros_or_none(stop.ends)] for stop in stops]
+    return json.dumps(told, separators=(",", ":")) if told else ""
+
+
+def read_stops(text: str) -> tuple[Stop, ...]:
+    """The stops of :func:`write_stops`."""
+    return tuple(
+        Stop(StopCause(cause), from_micros(begins), None if ends is None else from_micros(ends))
+        for cause, begins, ends in (json.loads(text) if text else ())
+    )
 
 
 def join_hashes(hashes: Iterable[bytes]) -> bytes:
@@ -66,8 +83,7 @@ def case_record(index: int, case: Case) -> tuple[Any, ...]:
         index, case.authority, case.platform, int(case.test), int(case.instrument), int(case.category),
         int(case.sub_category), int(case.urgency), int(case.state), int(case.level), case.open_question,
         case.asked_by or "", case.decision, case.obstacle, to_micros(case.clock.since),
-        case.clock.paused // _MICROSECOND, _micros_or_none(case.clock.stopped_at),
-        _micros_or_none(case.clock.resumed_at), _micros_or_none(case.restore_since),
+        write_stops(case.clock.stops), _micros_or_none(case.restore_since),
         to_micros(case.opened_at), to_micros(case.updated_at), _micros_or_none(case.overdue_since),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from panji.core.entry import Entry
 from panji.core.merkle import Frontier
 from panji.core.vocabulary import (
     BY_THE_OPERATOR,
+    RECORDS,
     AcknowledgementLevel,
     CaseState,
     Category,
@@ -53,6 +54,7 @@ from panji_server.storage.codec import (
     from_micros,
     join_hashes,
     node_key,
+    read_stops,
     split_hashes,
     statement_record,
     target_records,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 
     from panji.core.merkle import Position
     from panji.core.statements import ErasedStatement
+    from panji.core.vocabulary import Kind
 
 SCHEMA_VERSION = 4
 """Of ``PRAGMA user_version``. A database of another version is refused."""
@@ -87,13 +90,13 @@ CREATE TABLE statement (
 CREATE UNIQUE INDEX statement_id ON statement (id);
 CREATE UNIQUE INDEX statement_feed ON statement (recipient, sequence);
 CREATE INDEX statement_case ON statement (case_idx);
-CREATE INDEX statement_directory ON statement (idx) WHERE kind = 'directory_record';
+CREATE INDEX statement_record ON statement (kind, idx) WHERE kind IN ('directory_record', 'procedure_record');
 CREATE TABLE cases (
     idx INTEGER PRIMARY KEY, authority TEXT NOT NULL, platform TEXT NOT NULL, test INTEGER NOT NULL,
     instrument INTEGER NOT NULL, category INTEGER NOT NULL, sub_category INTEGER NOT NULL, urgency INTEGER NOT NULL,
     state INTEGER NOT NULL, level INTEGER NOT NULL, open_question BLOB NOT NULL, asked_by TEXT NOT NULL,
-    decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_paused INTEGER NOT NULL,
-    clock_stopped INTEGER, clock_resumed INTEGER, restore_since INTEGER, opened_at INTEGER NOT NULL,
+    decision BLOB NOT NULL, obstacle BLOB NOT NULL, clock_since INTEGER NOT NULL, clock_stops TEXT NOT NULL,
+    restore_since INTEGER, opened_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL, overdue_since INTEGER
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
@@ -122,19 +125,19 @@ _ROW = (
 )
 _CASE = (
     "c.idx, s.id, s.digest, c.authority, c.platform, c.test, c.instrument, c.category, c.sub_category, c.urgency, "
-    "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_paused, "
-    "c.clock_stopped, c.clock_resumed, c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
+    "c.state, c.level, c.open_question, c.asked_by, c.decision, c.obstacle, c.clock_since, c.clock_stops, "
+    "c.restore_since, c.opened_at, c.updated_at, c.overdue_since"
 )
 _CHANGING = (
-    "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_paused",
-    "clock_stopped", "clock_resumed", "restore_since", "updated_at", "overdue_since",
+    "state", "level", "open_question", "asked_by", "decision", "obstacle", "clock_since", "clock_stops",
+    "restore_since", "updated_at", "overdue_since",
 )  # fmt: skip
 """Columns of a case that its statements change."""
 _FROM_CASE = "FROM cases c JOIN statement s ON s.idx = c.idx"
 _CHUNK = 512
 """Values of one IN list."""
 _ROWS_AT_ONCE = 64
-"""Rows of one INSERT; the widest has 22 columns, and SQLite binds 32,766 values."""
+"""Rows of one INSERT; the widest has 20 columns, and SQLite binds 32,766 values."""
 _CASES_AT_ONCE = 8
 """Cases whose targets are read at once: each may have a thousand."""
 _BUSY_SECONDS = 30.0
@@ -142,6 +145,7 @@ _FORGETTING_SECONDS = 1.0
 """How long an erasure, or a start, waits for readers before the write-ahead log is emptied; nothing else is written
 meanwhile. Later commits try again, and do not wait."""
 _BY_A_SIDE = f"kind NOT IN ({', '.join(repr(str(kind)) for kind in sorted(BY_THE_OPERATOR))})"
+_RECORDS = f"({', '.join(repr(str(kind)) for kind in sorted(RECORDS))})"
 _FLAWS = 10
 """That SQLite names at most."""
 _COMMITS_A_CHECKPOINT = 512
@@ -363,8 +367,9 @@ class SQLiteStorage(Storage):
     def erasure(self, case_index: int) -> Row | None:
         return self._one("case_idx = ? AND kind = 'erasure' ORDER BY idx", case_index)
 
-    def directory_record(self, before: int) -> Row | None:
-        return self._one("kind = 'directory_record' AND idx < ? ORDER BY idx DESC", before)
+    def record(self, kind: Kind, before: int) -> Row | None:
+        # The literal, not a parameter: the planner takes the partial index only where it can see that it fits.
+        return self._one(f"kind = {str(kind)!r} AND kind IN {_RECORDS} AND idx < ? ORDER BY idx DESC", before)
 
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         with _translated():
@@ -773,8 +778,8 @@ def _within(room: int, cases: Iterable[tuple[int, Case]]) -> list[tuple[int, Cas
 def _case(record: Any, targets: list[TargetStatus]) -> Case:
     (
         _, identifier, digest, authority, platform, test, instrument, category, sub_category, urgency, state, level,
-        open_question, asked_by, decision, obstacle, since, paused, stopped, resumed, restore_since, opened_at,
-        updated_at, overdue_since,
+        open_question, asked_by, decision, obstacle, since, stops, restore_since, opened_at, updated_at,
+         overdue_since,
     ) = record  # fmt: skip
     return Case(
         id=str(uuid.UUID(bytes=identifier)),
@@ -795,9 +800,7 @@ def _case(record: Any, targets: list[TargetStatus]) -> Case:
         asked_by=Role(asked_by) if asked_by else None,
         decision=decision,
         obstacle=obstacle,
-        clock=Clock(
-            from_micros(since), timedelta(microseconds=paused), _instant_or_none(stopped), _instant_or_none(resumed)
-        ),
+        clock=Clock(from_micros(since), read_stops(stops)),
         restore_since=_instant_or_none(restore_since),
         overdue_since=_instant_or_none(overdue_since),
     )

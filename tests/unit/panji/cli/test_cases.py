@@ -117,7 +117,7 @@ def test_people_see_what_each_statement_made_of_the_case_who_is_waited_for_and_w
     assert "\n    RECEIVED: Desk 4.\n" in shown
     assert "\n    targets 2: A news report?\n" in shown
     assert re.search(r"\nkominfo is to answer the verification_request of \S+Z about target 2\.\n", shown)
-    assert re.search(r"\nThe clock of the decision stands still since \S+Z\.\n", shown)
+    assert re.search(r"\nThe clock of the decision runs since \S+Z, and stands still since \S+Z: question\.\n", shown)
     assert "is to decide" not in shown
     assert "\nkominfo may say: verification, withdrawal, correspondence\n" in shown
     assert "\ntelegram may say: obstacle, decision, correspondence\n" in shown
@@ -128,11 +128,13 @@ def test_people_see_an_obstacle_and_what_is_to_be_decided_and_restored(panji: An
     case = panji.submit("--url", "https://t.me/second")["id"]
     panji("say", "obstacle", case, "--kind", "force-majeure", "--reasons", "A cable is cut.", by="telegram")
     shown = panji("case", "show", case).stdout
-    assert re.search(r"\nAn obstacle keeps telegram from acting, since \S+Z\.\nThe clock of the decision stands", shown)
+    assert re.search(
+        r"\nAn obstacle keeps telegram from acting, since \S+Z\.\nThe clock .* still since \S+Z: obstacle\.\n", shown
+    )
     assert "\ntelegram is to decide targets 1, 2.\n" in shown
     panji("say", "obstacle-ended", case, by="telegram")
     shown = panji("case", "show", case).stdout
-    assert re.search(r"\nThe clock of the decision runs since \S+Z; it stood still for 0:00:0\d before\.\n", shown)
+    assert re.search(r"\nThe clock of .* runs since \S+Z\.\n    stopped \S+Z to \S+Z: obstacle\n", shown)
     panji("decide", case, "--all", "removed:terms", by="telegram")
     shown = panji("case", "show", case).stdout
     assert "\nNobody is waited for.\n" in shown
@@ -157,8 +159,7 @@ def test_programs_see_what_waits_and_the_state_after_each_statement(panji: Any) 
     assert record["clock"] == {
         "since": flag["receipt"]["received_at"],
         "stopped_at": objection["receipt"]["received_at"],
-        "resumed_at": None,
-        "paused_seconds": 0.0,
+        "stops": [{"cause": "question", "begins": objection["receipt"]["received_at"], "ends": None}],
     }
     assert (record["decision"], record["obstacle"], record["restore_since"], record["overdue_since"]) == (
         *("", ""),

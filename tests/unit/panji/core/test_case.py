@@ -46,7 +46,7 @@ from support.statements import (
 )
 
 from panji.core import case as cases
-from panji.core.case import Case, Clock, TargetStatus, legal_kinds, legal_moves, open_case
+from panji.core.case import Case, Clock, Stop, TargetStatus, legal_kinds, legal_moves, open_case
 from panji.core.moves import MOVES
 from panji.core.statements import (
     Body,
@@ -74,6 +74,7 @@ from panji.core.vocabulary import (
     RestorationResult,
     ReviewResult,
     Role,
+    StopCause,
     SubCategory,
     TargetState,
     Urgency,
@@ -648,7 +649,8 @@ def test_the_clock_stands_still_while_the_platform_waits() -> None:
     waiting = apply(case, a_correspondence(), at=NOON + timedelta(hours=2))
     assert waiting.clock == case.clock
     answered = apply(waiting, a_clarification_answer(), at=NOON + timedelta(hours=3))
-    assert answered.clock == Clock(a_case().opened_at, timedelta(hours=2), None, NOON + timedelta(hours=3))
+    stop = Stop(StopCause.QUESTION, NOON + timedelta(hours=1), NOON + timedelta(hours=3))
+    assert answered.clock == Clock(a_case().opened_at, (stop,))
 
 
 def test_the_clock_stands_still_until_the_last_reason_for_it_is_gone() -> None:
@@ -659,7 +661,26 @@ def test_the_clock_stands_still_until_the_last_reason_for_it_is_gone() -> None:
     mended = apply(asked, ObstacleEnded(), at=NOON + 3 * hour)
     assert (mended.obstacle, mended.clock.stopped_at) == (b"", NOON + hour)
     answered = apply(mended, a_clarification_answer(), at=NOON + 4 * hour)
-    assert (answered.clock.paused, answered.clock.stopped_at) == (3 * hour, None)
+    assert answered.clock.stopped_at is None
+    assert answered.clock.stops == (
+        Stop(StopCause.OBSTACLE, NOON + hour, NOON + 3 * hour),
+        Stop(StopCause.QUESTION, NOON + 2 * hour, NOON + 4 * hour),
+    )
+
+
+def test_since_when_the_clock_stands_still_is_told_across_causes_that_follow_one_another_without_a_gap() -> None:
+    """The question stops it, an obstacle comes, the answer comes, another question: it has not gone in between."""
+    hours = [NOON + timedelta(hours=number) for number in range(9)]
+    question, obstacle = StopCause.QUESTION, StopCause.OBSTACLE
+    stops = (
+        Stop(question, hours[1], hours[2]),  # then it went on for an hour
+        Stop(question, hours[3], hours[5]),
+        Stop(obstacle, hours[4], hours[7]),
+        Stop(question, hours[7]),
+    )
+    assert Clock(NOON, stops).stopped_at == hours[3]
+    assert Clock(NOON, stops[:3]).stopped_at is None
+    assert Clock(NOON, (*stops[:3], Stop(question, hours[8]))).stopped_at == hours[8]
 
 
 def test_an_obstacle_ends_once_and_by_its_name() -> None:
@@ -750,7 +771,7 @@ def test_no_history_loses_a_target_or_leaves_the_case_between_states(history: li
         assert (after.restore_since is not None) == (TargetState.RESTORE_DUE in states)
         waits = asked and after.asked_by is Role.PLATFORM
         assert (after.clock.stopped_at is not None) == (waits or bool(after.obstacle))
-        assert after.clock.since + after.clock.paused <= at
+        assert all(stop.begins <= (stop.ends or at) <= at for stop in after.clock.stops)
         assert after.level >= before.level
         identity = ("id", "flag_digest", "authority", "platform", "test", "instrument", "category", "opened_at")
         assert all(getattr(after, name) == getattr(before, name) for name in identity)

@@ -310,6 +310,7 @@ REQUIRED = {
     "erasure.statements[0].recipient",
     "erasure.statements[0].sequence",
     "directory_record.document",
+    "procedure_record.document",
 }
 EMPTY = {str: "", bytes: b"", tuple: (), int: 0, bool: False, datetime: None}
 

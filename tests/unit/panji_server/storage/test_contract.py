@@ -476,11 +476,11 @@ def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
 
 def test_the_directory_on_record_is_found_as_of_any_place(storage: Storage) -> None:
     first, second = (admitted(a_statement(a_body(Kind.DIRECTORY_RECORD), id=an_id(80 + n))) for n in range(2))
-    assert storage.directory_record(END) is None
+    assert storage.record(Kind.DIRECTORY_RECORD, END) is None
     put(storage, first)
     put(storage, *flags(2))
     put(storage, second)
-    found = [storage.directory_record(before) for before in (0, 1, 3, 4, END)]
+    found = [storage.record(Kind.DIRECTORY_RECORD, before) for before in (0, 1, 3, 4, END)]
     assert [row.index if row else None for row in found] == [None, 0, 0, 3, 3]
     assert storage.feed_length(OPERATOR) == 2
 
