@@ -135,6 +135,7 @@ METHODS: dict[str, type[Any]] = {
     "GetTile": log_service_pb2.GetTileRequest,
     "GetEntryBundle": log_service_pb2.GetEntryBundleRequest,
     "GetDirectory": directory_service_pb2.GetDirectoryRequest,
+    "GetProcedure": directory_service_pb2.GetProcedureRequest,
     "DescribeCase": administration_service_pb2.DescribeCaseRequest,
     "EraseCase": administration_service_pb2.EraseCaseRequest,
     "Watch": feed_service_pb2.WatchRequest,
