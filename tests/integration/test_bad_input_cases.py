@@ -6,32 +6,73 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.exchange import METHODS, Letter, changed, directory_toml, serving
+from support.exchange import METHOD_OF, METHODS, Letter, changed, directory_toml, serving
 from support.statements import (
     a_body,
     a_clarification_answer,
     a_clarification_request,
+    a_correction,
     a_correspondence,
+    a_counter_notice,
     a_decision,
     a_flag,
     a_question,
+    a_restoration,
+    a_restore_order,
+    a_review,
     a_target_decision,
+    a_verification,
+    a_verification_request,
     a_withdrawal,
     an_acknowledgement,
     an_id,
+    an_objection,
+    an_obstacle,
 )
 
-from panji.core.vocabulary import BY_THE_OPERATOR, OPENING, AcknowledgementLevel, CaseState, Kind, Outcome, Role
+from panji.core.statements import ObstacleEnded
+from panji.core.vocabulary import (
+    BY_THE_OPERATOR,
+    OPENING,
+    AcknowledgementLevel,
+    CaseState,
+    Kind,
+    Outcome,
+    ReviewResult,
+    Role,
+    VerificationResult,
+)
 from panji.errors import Reason
 from panji.v1 import case_pb2
 
 if TYPE_CHECKING:
     from support.exchange import Running, Untouched, World
 
+    from panji.core.statements import Body
     from panji.v1 import statement_pb2
 
 REPLIES = sorted(set(Kind) - OPENING - BY_THE_OPERATOR)
-BY_PLATFORM = [Kind.ACKNOWLEDGEMENT, Kind.CLARIFICATION_REQUEST, Kind.CORRESPONDENCE, Kind.DECISION]
+BY_PLATFORM = [
+    Kind.ACKNOWLEDGEMENT,
+    Kind.CLARIFICATION_REQUEST,
+    Kind.CORRECTION,
+    Kind.CORRESPONDENCE,
+    Kind.COUNTER_NOTICE,
+    Kind.DECISION,
+    Kind.OBJECTION,
+    Kind.OBSTACLE,
+    Kind.OBSTACLE_ENDED,
+    Kind.RESTORATION,
+    Kind.VERIFICATION_REQUEST,
+]
+BY_AUTHORITY = [
+    Kind.CLARIFICATION_ANSWER,
+    Kind.CORRESPONDENCE,
+    Kind.RESTORE_ORDER,
+    Kind.REVIEW,
+    Kind.VERIFICATION,
+    Kind.WITHDRAWAL,
+]
 LEVELS = (AcknowledgementLevel.RECEIVED, AcknowledgementLevel.UNDER_REVIEW)
 
 
@@ -106,7 +147,7 @@ def test_answer_by_a_platform_that_is_not_the_recipient(
     untouched.refuses("whatsapp", letter, Reason.CASE_NOT_FOUND, case=flag)
 
 
-@pytest.mark.parametrize("kind", [Kind.WITHDRAWAL, Kind.CLARIFICATION_ANSWER, Kind.CORRESPONDENCE])
+@pytest.mark.parametrize("kind", BY_AUTHORITY)
 def test_reply_by_an_authority_that_did_not_flag(
     exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
 ) -> None:
@@ -144,7 +185,7 @@ def test_reply_to_an_authority_that_did_not_flag(
     untouched.refuses("telegram", letter, Reason.WRONG_RECIPIENT, case=flag)
 
 
-@pytest.mark.parametrize("kind", [Kind.WITHDRAWAL, Kind.CORRESPONDENCE])
+@pytest.mark.parametrize("kind", BY_AUTHORITY)
 def test_authoritys_reply_to_another_platform(
     exchange: Running, untouched: Untouched, flag: Letter, kind: Kind
 ) -> None:
@@ -247,7 +288,11 @@ def test_second_decision(exchange: Running, untouched: Untouched, flag: Letter) 
     assert dict(refusal.info.metadata) == {
         "state": "DECIDED",
         "move": "decision",
-        "legal": "correspondence by authority, correspondence by platform, erasure by operator",
+        "legal": (
+            "obstacle by platform, correction by platform, objection by authority, objection by platform, "
+            "counter_notice by platform, restore_order by authority, "
+            "correspondence by authority, correspondence by platform, erasure by operator"
+        ),
     }
 
 
@@ -313,6 +358,160 @@ def test_correspondence_is_welcome_even_after_the_decision(exchange: Running, fl
     assert state(exchange, flag) is CaseState.DECIDED
 
 
+@pytest.mark.parametrize("end", [(Kind.DECISION, a_decision(1, 2)), (Kind.WITHDRAWAL, a_withdrawal())])
+def test_answer_after_the_case_was_closed(
+    exchange: Running, untouched: Untouched, flag: Letter, end: tuple[Kind, Body]
+) -> None:
+    question = exchange["telegram"].says(a_clarification_request(), flag)
+    kind, body = end
+    exchange[speaker(kind)].says(body, flag)
+    letter = exchange.world.voices["kominfo"].says(a_clarification_answer(), question)
+    refusal = untouched.refuses("kominfo", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    assert refusal.info.metadata["move"] == "clarification_answer"
+    assert "correspondence by authority" in refusal.info.metadata["legal"]
+
+
+# Out of turn in the procedure, about targets in another state, or in answer to something else.
+
+
+@pytest.fixture
+def decided(exchange: Running, flag: Letter) -> Letter:
+    """The decision on a flag of two targets: the first removed, the second left."""
+    return exchange["telegram"].says(a_decision(1, a_target_decision(2, Outcome.NO_ACTION)), flag)
+
+
+@pytest.mark.parametrize("by", ["kominfo", "telegram"])
+def test_review_by_the_side_that_objected(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter, by: str
+) -> None:
+    objection = exchange[by].says(an_objection(1), decided if by == "kominfo" else flag)
+    letter = exchange.world.voices[by].says(a_review(1, result=ReviewResult.OVERTURNED), objection)
+    refusal = untouched.refuses(by, letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    assert refusal.info.metadata["state"] == "OBJECTED"
+    reviews = [one for one in refusal.info.metadata["legal"].split(", ") if one.startswith("review")]
+    assert reviews == ["review by platform" if by == "kominfo" else "review by authority"]
+
+
+def test_review_of_an_earlier_objection(exchange: Running, untouched: Untouched, decided: Letter, flag: Letter) -> None:
+    first = exchange["kominfo"].says(an_objection(2), decided)
+    exchange["telegram"].says(a_review(2), first)
+    exchange["kominfo"].says(an_objection(1), decided)
+    letter = exchange.world.voices["telegram"].says(a_review(1), first)
+    untouched.refuses("telegram", letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+
+
+def test_review_that_leaves_a_contested_target_out(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    objection = exchange["kominfo"].says(an_objection(), decided)
+    letter = exchange.world.voices["telegram"].says(a_review(2), objection)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"review.targets": "1 is contested and not answered here"}
+
+
+def test_second_objection_while_one_is_open(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    exchange["kominfo"].says(an_objection(2), decided)
+    for body, to in ((a_counter_notice(1), decided), (an_objection(1), flag)):
+        letter = exchange.world.voices["telegram"].says(body, to)
+        untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_objection_to_an_older_decision(exchange: Running, untouched: Untouched, decided: Letter, flag: Letter) -> None:
+    """The authority contests what it has read; meanwhile the platform has corrected that."""
+    correction = exchange["telegram"].says(a_correction(2), decided)
+    letter = exchange.world.voices["kominfo"].says(an_objection(2), decided)
+    untouched.refuses("kominfo", letter, Reason.REPLY_TARGET_UNKNOWN, case=flag)
+    exchange["kominfo"].says(an_objection(2), correction)
+
+
+def test_objection_of_an_authority_to_a_target_that_is_not_decided(
+    exchange: Running, untouched: Untouched, flag: Letter
+) -> None:
+    letter = exchange.world.voices["kominfo"].says(an_objection(), flag)
+    refusal = untouched.refuses("kominfo", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    assert "objection by platform" in refusal.info.metadata["legal"]
+
+
+def test_counter_notice_on_a_refused_target(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    letter = exchange.world.voices["telegram"].says(a_counter_notice(2), decided)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"counter_notice.targets": "2 is no actioned target of this case"}
+
+
+def test_verification_that_leaves_a_target_out(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    question = exchange["telegram"].says(a_verification_request(), flag)
+    letter = exchange.world.voices["kominfo"].says(a_verification(1), question)
+    refusal = untouched.refuses("kominfo", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"verification.targets": "2 is doubted and not answered here"}
+
+
+def test_verification_that_does_not_confirm_and_does_not_say_why(
+    exchange: Running, untouched: Untouched, flag: Letter
+) -> None:
+    def alter(it: statement_pb2.Statement) -> None:
+        it.verification.targets[0].ClearField("reasons")
+
+    question = exchange["telegram"].says(a_verification_request(1), flag)
+    body = a_verification(1, result=VerificationResult.NOT_CONFIRMED)
+    letter = exchange.world.voices["kominfo"].says(body, question, alter=alter)
+    refusal = untouched.refuses("kominfo", letter, Reason.STATEMENT_INVALID, case=flag)
+    assert refusal.violations == {"verification.targets[0].reasons": "are required with NOT_CONFIRMED"}
+
+
+def test_correction_of_an_undecided_target(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    objection = exchange["kominfo"].says(an_objection(2), decided)
+    exchange["telegram"].says(a_review(2, result=ReviewResult.OVERTURNED), objection)
+    letter = exchange.world.voices["telegram"].says(a_correction(1, 2), decided)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {
+        "correction.targets": "2 is no actioned or refused or restored or not restored target of this case"
+    }
+
+
+def test_correction_before_any_decision(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    letter = exchange.world.voices["telegram"].says(a_correction(1), flag)
+    untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+
+
+def test_restoration_of_a_target_that_is_not_due(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    letter = exchange.world.voices["telegram"].says(a_restoration(1), flag)
+    untouched.refuses("telegram", letter, Reason.MOVE_NOT_ALLOWED, case=flag)
+    exchange["kominfo"].says(a_restore_order(1), flag)
+    letter = exchange.world.voices["telegram"].says(a_restoration(1, 2), flag)
+    refusal = untouched.refuses("telegram", letter, Reason.TARGETS_MISMATCH, case=flag)
+    assert refusal.violations == {"restoration.targets": "2 is no restore due target of this case"}
+
+
+def test_restore_order_for_a_target_that_was_refused(
+    exchange: Running, untouched: Untouched, decided: Letter, flag: Letter
+) -> None:
+    letter = exchange.world.voices["kominfo"].says(a_restore_order(2), flag)
+    untouched.refuses("kominfo", letter, Reason.TARGETS_MISMATCH, case=flag)
+
+
+def test_obstacle_that_ends_and_was_none_or_another(exchange: Running, untouched: Untouched, flag: Letter) -> None:
+    voice = exchange.world.voices["telegram"]
+    untouched.refuses("telegram", voice.says(ObstacleEnded(), flag), Reason.MOVE_NOT_ALLOWED, case=flag)
+    cut = exchange["telegram"].says(an_obstacle(), flag)
+    untouched.refuses("telegram", voice.says(an_obstacle(), flag), Reason.MOVE_NOT_ALLOWED, case=flag)
+    untouched.refuses("telegram", voice.says(ObstacleEnded(), flag), Reason.REPLY_TARGET_UNKNOWN, case=flag)
+    exchange["telegram"].says(ObstacleEnded(), cut)
+
+
+@pytest.mark.parametrize(("kind", "by"), [(Kind.OBSTACLE, "kominfo"), (Kind.RESTORE_ORDER, "telegram")])
+def test_move_of_the_other_side(exchange: Running, untouched: Untouched, flag: Letter, kind: Kind, by: str) -> None:
+    letter = exchange.world.voices[by].says(a_body(kind), flag)
+    untouched.refuses(by, letter, Reason.ROLE_NOT_ALLOWED, case=flag)
+
+
 # Drills.
 
 
@@ -343,9 +542,7 @@ def test_drill_is_never_listed_among_real_cases(exchange: Running) -> None:
 # Wrong doors.
 
 
-@pytest.mark.parametrize(
-    "method", sorted({"Acknowledge", "RequestClarification", "SendCorrespondence", "SubmitFlag", "WithdrawFlag"})
-)
+@pytest.mark.parametrize("method", sorted(set(METHOD_OF.values()) - {"Decide"}))
 def test_decision_sent_to_the_wrong_method(exchange: Running, untouched: Untouched, flag: Letter, method: str) -> None:
     letter = exchange.world.voices["telegram"].says(a_decision(1, 2), flag)
     untouched.refuses("telegram", letter, Reason.KIND_MISMATCH, method=method, case=flag)

@@ -85,7 +85,22 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds after which something that should have happened counts as not happening. Nobody waits for them to pass."""
 
-CONTENT = ("rahasia", "gambling", "t.example", "Permenkominfo", "Ministry of Communication", "by mistake", "second one")
+CONTENT = (
+    "rahasia",
+    "gambling",
+    "t.example",
+    "Permenkominfo",
+    "Ministry of Communication",
+    "by mistake",
+    "second one",
+    "news report",
+    "submarine",
+    "wrong post",
+    "does not cover",
+    "satire",
+    "head of the unit",
+    "lifted the order",
+)
 """Pieces of every text that test statements hold. None may ever stand in an audit event."""
 
 RECORDED = 1
@@ -100,6 +115,16 @@ METHODS: dict[str, type[Any]] = {
     "RequestClarification": response_service_pb2.RequestClarificationRequest,
     "Decide": response_service_pb2.DecideRequest,
     "SubmitResponses": response_service_pb2.SubmitResponsesRequest,
+    "VerifyFlag": flag_service_pb2.VerifyFlagRequest,
+    "OrderRestoration": flag_service_pb2.OrderRestorationRequest,
+    "RequestVerification": response_service_pb2.RequestVerificationRequest,
+    "ReportObstacle": response_service_pb2.ReportObstacleRequest,
+    "EndObstacle": response_service_pb2.EndObstacleRequest,
+    "CorrectDecision": response_service_pb2.CorrectDecisionRequest,
+    "SubmitCounterNotice": response_service_pb2.SubmitCounterNoticeRequest,
+    "ConfirmRestoration": response_service_pb2.ConfirmRestorationRequest,
+    "Object": case_pb2.ObjectRequest,
+    "Review": case_pb2.ReviewRequest,
     "SendCorrespondence": case_pb2.SendCorrespondenceRequest,
     "GetCase": case_pb2.GetCaseRequest,
     "ListCases": case_pb2.ListCasesRequest,
@@ -110,6 +135,7 @@ METHODS: dict[str, type[Any]] = {
     "GetTile": log_service_pb2.GetTileRequest,
     "GetEntryBundle": log_service_pb2.GetEntryBundleRequest,
     "GetDirectory": directory_service_pb2.GetDirectoryRequest,
+    "GetProcedure": directory_service_pb2.GetProcedureRequest,
     "DescribeCase": administration_service_pb2.DescribeCaseRequest,
     "EraseCase": administration_service_pb2.EraseCaseRequest,
     "Watch": feed_service_pb2.WatchRequest,
@@ -124,6 +150,16 @@ METHOD_OF = {
     Kind.CLARIFICATION_REQUEST: "RequestClarification",
     Kind.DECISION: "Decide",
     Kind.CORRESPONDENCE: "SendCorrespondence",
+    Kind.VERIFICATION_REQUEST: "RequestVerification",
+    Kind.VERIFICATION: "VerifyFlag",
+    Kind.OBSTACLE: "ReportObstacle",
+    Kind.OBSTACLE_ENDED: "EndObstacle",
+    Kind.CORRECTION: "CorrectDecision",
+    Kind.OBJECTION: "Object",
+    Kind.COUNTER_NOTICE: "SubmitCounterNotice",
+    Kind.REVIEW: "Review",
+    Kind.RESTORE_ORDER: "OrderRestoration",
+    Kind.RESTORATION: "ConfirmRestoration",
 }
 """The method that takes each kind of statement."""
 

@@ -278,7 +278,7 @@ class Client:
             language: Of the texts; that of what is answered unless given.
 
         Raises:
-            InputError: There is nothing that it could answer.
+            InputError: It may not be said as the case stands; the message tells what may.
         """
         return self._run(self._operations.say(case, body, language))
 

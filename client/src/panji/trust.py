@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from panji.core import envelope as dsse
 from panji.core import merkle
 from panji.core import receipt as receipts
-from panji.core.case import ANSWERING_ANY, answered, apply, open_case
+from panji.core.case import ANSWERING_ANY, answered, apply, legal_kinds, open_case
 from panji.core.entry import Entry
 from panji.core.envelope import PAYLOAD_TYPE
 from panji.core.statements import ErasedStatement, Erasure, Flag
@@ -87,21 +87,36 @@ class VerifiedCase:
         """Positions of the targets that wait for a decision; none once all are decided or withdrawn."""
         return self.case.open_targets
 
+    @property
+    def history(self) -> tuple[Case, ...]:
+        """The case as it stood after each of the statements."""
+        flag, *replies = self.statements
+        states = [open_case(flag.statement, flag.digest, flag.receipt.received_at)]
+        for one in replies:
+            states.append(apply(states[-1], one.statement, one.digest, one.receipt.received_at))
+        return tuple(states)
+
+    def find(self, digest: bytes) -> Verified | None:
+        """Returns the statement of this case with a digest."""
+        return next((one for one in self.statements if one.digest == digest), None)
+
     def answered_by(self, kind: Kind, organisation: str) -> Verified:
         """Returns the statement that one of this kind by this side must answer as the case stands.
 
         Raises:
-            InputError: There is none, or the organisation is no side of the case.
+            InputError: It may not be said as the case stands, or the organisation is no side of the case.
         """
         sides = {self.case.authority: Role.AUTHORITY, self.case.platform: Role.PLATFORM}
         if organisation not in sides:
             raise InputError(f"{organisation} is no side of the case")
-        digest = answered(self.case, kind, sides[organisation])
+        role = sides[organisation]
+        may = legal_kinds(self.case, role)
+        if kind not in may:
+            legal = f"the {role} may say: {', '.join(may)}" if may else f"nothing may be said by the {role}"
+            raise InputError(f"no {kind} by the {role} while the case is {self.case.state.name}; {legal}")
+        digest = answered(self.case, kind, role)
         said = [one for one in self.statements if one.statement.kind not in BY_THE_OPERATOR]
-        found = [one for one in said if one.digest == digest] if kind not in ANSWERING_ANY else said
-        if not found:
-            raise InputError(f"there is nothing that a {kind} would answer while the case is {self.case.state.name}")
-        return found[-1]
+        return [one for one in said if one.digest == digest or kind in ANSWERING_ANY][-1]
 
 
 class Trust:

@@ -23,11 +23,22 @@ from support.statements import (
     NOON,
     PLATFORM,
     STRANGER,
+    a_correction,
+    a_correspondence,
+    a_counter_notice,
+    a_decision,
     a_flag,
     a_question,
+    a_restoration,
+    a_restore_order,
+    a_review,
     a_target_decision,
+    a_verification,
+    a_verification_request,
     an_acknowledgement,
     an_id,
+    an_objection,
+    an_obstacle,
 )
 
 from panji import client as clients
@@ -35,7 +46,8 @@ from panji import operations
 from panji.client import AsyncClient, Client
 from panji.core.checkpoint import Checkpoint, sign_checkpoint
 from panji.core.keys import PrivateKeySigner
-from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category, Kind
+from panji.core.statements import ObstacleEnded
+from panji.core.vocabulary import AcknowledgementLevel, CaseState, Category, Kind, ReviewResult
 from panji.errors import (
     ConfigError,
     DeliveryError,
@@ -791,6 +803,82 @@ def test_a_case_runs_its_whole_course(stage: Stage, ministry: Any, platform: Any
         assert len(case.statements) == 8
     assert received.statement.language == "id"
     assert asked.statement.language == "en"
+
+
+def test_whatever_may_be_said_in_a_case_answers_what_it_must(stage: Stage, ministry: Any, platform: Any) -> None:
+    """The whole procedure, each statement by one method; the exchange refuses what answers something else."""
+    sent = ministry.submit(ministry.flag(PLATFORM, a_flag(count=2), language="id"))
+    said: dict[str, Verified] = {"flag": sent}
+
+    def says(client: Any, body: Any, **options: Any) -> Verified:
+        verified: Verified = client.say(client.case(sent.statement.id), body, **options)
+        return said.setdefault(verified.statement.kind.value, verified)
+
+    says(platform, a_verification_request())
+    says(ministry, a_verification(1, 2), language="en")
+    says(platform, an_obstacle())
+    says(platform, ObstacleEnded())
+    says(platform, a_decision(1, 2))
+    says(platform, a_correction(2))
+    says(platform, a_counter_notice(1))
+    says(ministry, a_review(1, result=ReviewResult.OVERTURNED))
+    says(platform, a_restoration(1))
+    says(ministry, an_objection(1))
+    says(platform, a_review(1))
+    says(ministry, a_restore_order(2))
+    says(platform, a_correspondence())
+    answered = {kind: one.statement.in_reply_to for kind, one in said.items() if kind != "flag"}
+    by_digest = {one.digest: kind for kind, one in said.items()}
+    assert {kind: by_digest[digest] for kind, digest in answered.items()} == {
+        "verification_request": "flag",
+        "verification": "verification_request",
+        "obstacle": "flag",
+        "obstacle_ended": "obstacle",
+        "decision": "flag",
+        "correction": "decision",
+        "counter_notice": "correction",
+        "review": "counter_notice",
+        "restoration": "flag",
+        "objection": "restoration",
+        "restore_order": "flag",
+        "correspondence": "restore_order",
+    }
+    assert [one.statement.language for one in said.values()][:4] == ["id", "id", "en", "id"]
+    for client in (ministry, platform):
+        case = client.case(sent.statement.id)
+        assert case.case.state is CaseState.RESTORING
+        assert case.case == stage.world.exchange.cases[sent.statement.id].case
+
+
+def test_what_may_not_be_said_is_not_signed_and_what_may_is_told(stage: Stage, ministry: Any, platform: Any) -> None:
+    sent = ministry.submit(ministry.flag(PLATFORM, a_flag()))
+    for client, body, told in (
+        (ministry, a_review(1), "the authority may say: withdrawal, correspondence"),
+        (ministry, a_decision(1), "the authority may say: withdrawal, correspondence"),
+        (platform, a_restoration(1), "the platform may say: acknowledgement, clarification_request, verification_"),
+    ):
+        with pytest.raises(InputError, match=f"while the case is SUBMITTED; {told}"):
+            client.say(client.case(sent.statement.id), body)
+        assert client.pending() == []
+    assert stage.world.exchange.log.size == 1
+
+
+def test_what_no_longer_fits_the_case_is_refused_with_what_would_be_legal(ministry: Any, platform: Any) -> None:
+    """Both look at the same case; one is faster."""
+    sent = ministry.submit(ministry.flag(PLATFORM, a_flag(count=2)))
+    seen = platform.case(sent.statement.id)
+    ministry.withdraw(sent, "A mistake.", targets=[2])
+    with pytest.raises(RefusedError) as caught:
+        platform.say(seen, an_objection(2))
+    assert caught.value.reason is Reason.TARGETS_MISMATCH
+    ministry.withdraw(sent, "A mistake.")
+    with pytest.raises(RefusedError) as caught:
+        platform.say(seen, an_objection())
+    assert caught.value.reason is Reason.MOVE_NOT_ALLOWED
+    assert caught.value.metadata["state"] == "WITHDRAWN"
+    assert caught.value.metadata["move"] == "objection"
+    assert "correspondence by platform" in caught.value.metadata["legal"]
+    assert platform.pending() == []
 
 
 def test_taking_a_flag_up_says_so_once_and_says_what_is_left_to_do(stage: Stage, ministry: Any, platform: Any) -> None:

@@ -51,6 +51,7 @@ from panji.v1 import case_pb2, receipt_pb2, vocabulary_pb2
 from panji.wire.envelopes import encode_envelope, parse_envelope
 from panji.wire.receipts import delivery_to_message, encode_receipt, parse_receipt, receipt_from_message
 from panji.wire.statements import encode_statement
+from panji.wire.times import to_timestamp
 
 if TYPE_CHECKING:
     from panji.core.statements import Body
@@ -548,11 +549,16 @@ def test_a_stranger_to_the_case_is_not_taken_in(scene: Scene) -> None:
         ("test", True),
         ("urgency", 3),
         ("category", 99),
+        ("asked_by", PLATFORM),
+        ("restore_since", to_timestamp(NOON)),
+        ("clock_stopped_at", to_timestamp(NOON)),
     ],
 )
 def test_a_false_state_of_a_case_is_noticed(scene: Scene, field: str, value: Any) -> None:
     claimed = _story(scene)
-    setattr(claimed, field, value)
+    told = type(claimed)(**{field: value})
+    claimed.ClearField(field)  # type: ignore[arg-type]
+    claimed.MergeFrom(told)
     with pytest.raises(VerificationError, match="claims another state"):
         scene.ministry.verify_case(claimed)
 

@@ -6,14 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.evidence import OPERATOR, Stage
-from support.statements import EXCHANGE, MINISTRY, PLATFORM, a_correspondence, a_statement, an_erased_statement
+from support.statements import (
+    EXCHANGE,
+    MINISTRY,
+    PLATFORM,
+    a_correspondence,
+    a_counter_notice,
+    a_decision,
+    a_flag,
+    a_statement,
+    a_verification,
+    a_verification_request,
+    an_erased_statement,
+)
 
 from panji.core import envelope as dsse
 from panji.core.checkpoint import open_checkpoint
 from panji.core.directory import parse_directory
 from panji.core.keys import PrivateKeySigner
 from panji.core.statements import Erasure, LegalBasis
-from panji.errors import DeliveryError, ReceiptError, SignatureError
+from panji.core.vocabulary import CaseState, Kind, VerificationResult
+from panji.errors import DeliveryError, InputError, ReceiptError, SignatureError
 from panji.trust import Trust, VerifiedCase, follow
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
@@ -77,6 +90,61 @@ def test_a_case_is_followed_from_statements_that_anybody_verified() -> None:
     assert isinstance(case, VerifiedCase)
     assert case.flag.digest == flag.digest
     assert case.case.overdue_since is not None
+
+
+def _followed(stage: Stage) -> VerifiedCase:
+    return follow(stage.said[0].statement.id, stage.said)
+
+
+def test_a_case_tells_how_it_stood_after_each_of_its_statements() -> None:
+    stage = Stage()
+    stage.flag(targets=tuple(a_flag(count=2).targets))
+    question = stage.reply(a_verification_request(2))
+    stage.reply(a_verification(2, result=VerificationResult.NOT_CONFIRMED), to=question)
+    stage.reply(a_decision(1))
+    case = _followed(stage)
+    assert [one.state for one in case.history] == [
+        CaseState.SUBMITTED,
+        CaseState.VERIFICATION_REQUESTED,
+        CaseState.RECEIVED,
+        CaseState.DECIDED,
+    ]
+    assert case.history[-1] == case.case
+    assert [one.updated_at for one in case.history] == [one.receipt.received_at for one in case.statements]
+    assert case.find(question.digest) == question
+    assert case.find(b"") is None
+
+
+def test_what_a_statement_answers_follows_from_the_case() -> None:
+    stage = Stage()
+    flag = stage.flag()
+    assert _followed(stage).answered_by(Kind.DECISION, PLATFORM) == flag
+    letter = stage.reply(a_correspondence(), to=flag)
+    assert _followed(stage).answered_by(Kind.DECISION, PLATFORM) == flag
+    assert _followed(stage).answered_by(Kind.CORRESPONDENCE, MINISTRY) == letter
+    stage.missed()  # the operator is answered by nobody
+    assert _followed(stage).answered_by(Kind.CORRESPONDENCE, PLATFORM) == letter
+    decision = stage.reply(a_decision())
+    case = _followed(stage)
+    assert case.answered_by(Kind.OBJECTION, MINISTRY) == case.answered_by(Kind.CORRECTION, PLATFORM) == decision
+    assert case.answered_by(Kind.OBJECTION, PLATFORM) == case.answered_by(Kind.RESTORE_ORDER, MINISTRY) == flag
+    notice = stage.reply(a_counter_notice(), to=decision)
+    assert _followed(stage).answered_by(Kind.REVIEW, MINISTRY) == notice
+
+
+def test_what_may_not_be_said_answers_nothing_and_what_may_is_told() -> None:
+    stage = Stage()
+    stage.flag()
+    case = _followed(stage)
+    with pytest.raises(InputError, match="no review by the authority while the case is SUBMITTED; the authority may"):
+        case.answered_by(Kind.REVIEW, MINISTRY)
+    with pytest.raises(InputError, match=r"no withdrawal by the platform .*; the platform may say: acknowledgement, "):
+        case.answered_by(Kind.WITHDRAWAL, PLATFORM)
+    with pytest.raises(InputError, match="operator is no side of the case"):
+        case.answered_by(Kind.CORRESPONDENCE, OPERATOR)
+    stage.reply(an_erasure(), sender=OPERATOR, recipient=MINISTRY)
+    with pytest.raises(InputError, match="while the case is ERASED; nothing may be said by the platform"):
+        _followed(stage).answered_by(Kind.CORRESPONDENCE, PLATFORM)
 
 
 def test_a_receipt_for_another_kind_or_another_feed_is_refused() -> None:

@@ -23,6 +23,7 @@ from panji.cli.forks import add_to as add_forks
 from panji.cli.importing import add_to as add_importing
 from panji.cli.log import add_to as add_log
 from panji.cli.receipts import add_to as add_receipts
+from panji.cli.saying import add_to as add_saying
 from panji.cli.setup import add_to as add_setup
 from panji.cli.sop import add_to as add_sop
 
@@ -61,6 +62,7 @@ for add_to in (
     add_flags,
     add_importing,
     add_answers,
+    add_saying,
     add_cases,
     add_receipts,
     add_evidence,

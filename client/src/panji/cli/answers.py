@@ -3,22 +3,21 @@
 import textwrap
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from panji import importer
-from panji.cli.common import CaseArgument, JsonOption, ProfileOption, load_object, member, name_of, session
+from panji.cli.common import CaseArgument, JsonOption, ProfileOption, load_object, name_of, session
 from panji.cli.output import Output
 from panji.cli.records import accepted, statement_record
-from panji.core.statements import Decision, Question, TargetDecision
-from panji.core.vocabulary import BY_THE_OPERATOR, AcknowledgementLevel, Ground, Outcome, RefusalReason, names
+from panji.cli.targets import Answer, named, with_rest
+from panji.core.statements import Decision, Question
+from panji.core.vocabulary import BY_THE_OPERATOR, AcknowledgementLevel, Ground, Kind, Outcome, RefusalReason, names
 from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
     from panji.session import Verified
-
-_E = TypeVar("_E", bound=IntEnum)
 
 ReferenceOption = Annotated[str, typer.Option("--reference", help="Your file number.")]
 LanguageOption = Annotated[str | None, typer.Option("--language", help="Of the texts: BCP 47. [the case's]")]
@@ -48,7 +47,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("decide", help=DECIDE_HELP)(decide)
 
 
-def _said(verified: "Verified", *, json: bool) -> None:
+def said(verified: "Verified", *, json: bool) -> None:
+    """Print what the exchange has accepted."""
     Output(as_json=json).record(statement_record(verified), accepted(verified))
 
 
@@ -67,7 +67,7 @@ def acknowledge(
     """Say that a flag was received, or is under review. For platforms."""
     with session(profile) as client:
         flag = client.case(case).flag
-        _said(client.acknowledge(flag, level, platform_reference=reference, note=note, language=language), json=json)
+        said(client.acknowledge(flag, level, platform_reference=reference, note=note, language=language), json=json)
 
 
 def ask(
@@ -86,7 +86,7 @@ def ask(
     question = Question(reason=reason, text=text, targets=tuple(target or ()))
     with session(profile) as client:
         flag = client.case(case).flag
-        _said(client.ask(flag, (question,), language=language), json=json)
+        said(client.ask(flag, (question,), language=language), json=json)
 
 
 def answer(
@@ -99,11 +99,8 @@ def answer(
 ) -> None:
     """Answer the platform's open question. For authorities."""
     with session(profile) as client:
-        it = client.case(case)
-        asked = [one for one in it.statements if one.digest == it.case.open_question]
-        if not asked:
-            raise InputError("the case has no open question")
-        _said(client.answer(asked[0], text, language=language), json=json)
+        asked = client.case(case).answered_by(Kind.CLARIFICATION_ANSWER, client.session.organisation)
+        said(client.answer(asked, text, language=language), json=json)
 
 
 def correspond(
@@ -119,7 +116,7 @@ def correspond(
     with session(profile) as client:
         statements = client.case(case).statements
         latest = next(one for one in reversed(statements) if one.statement.kind not in BY_THE_OPERATOR)
-        _said(client.correspond(latest, subject, text, language=language), json=json)
+        said(client.correspond(latest, subject, text, language=language), json=json)
 
 
 def decide(
@@ -149,8 +146,8 @@ def decide(
     """Decide every open target of a case. For platforms."""
     if (file is None) == (not target and not all_):
         raise InputError("say what is decided: --target or --all, or else --file")
-    named = _named(target or [])
-    rest = _Answer.parse(all_, f"--all {all_}") if all_ else None
+    answers = named(target or [], Answer.parse)
+    rest = Answer.parse(all_, f"--all {all_}") if all_ else None
     decision = _from_file(file) if file is not None else Decision(targets=())
     common: dict[str, Any] = {"explanation": explanation, "legal_ground": legal_ground, "terms_clause": terms_clause}
     common["territories"] = tuple(territory or ())
@@ -158,9 +155,8 @@ def decide(
         it = client.case(case)
         if not it.open_targets:
             raise InputError(f"no target of this case is open: it is {it.case.state.name}")
-        if rest is not None:
-            named = dict.fromkeys(it.open_targets, rest) | named
-        targets = decision.targets or [one.on(position, common) for position, one in sorted(named.items())]
+        answers = with_rest(answers, rest, it.open_targets)
+        targets = decision.targets or [one.on(position, common) for position, one in answers.items()]
         verified = client.decide(
             it.flag,
             targets,
@@ -168,7 +164,7 @@ def decide(
             note=note or decision.note,
             language=language,
         )
-    _said(verified, json=json)
+    said(verified, json=json)
 
 
 def _from_file(file: Path) -> Decision:
@@ -177,54 +173,3 @@ def _from_file(file: Path) -> Decision:
     if violations:
         raise InputError("The decision breaks its form", violations)
     return decision
-
-
-class _Answer(NamedTuple):
-    """What is decided on a target."""
-
-    outcome: Outcome
-    ground: Ground
-    refusal: RefusalReason
-
-    @classmethod
-    def parse(cls, text: str, said: str) -> Self:
-        """Read ``OUTCOME[:WHY]``.
-
-        Args:
-            text: What is read.
-            said: The option with all of its value, for the error.
-
-        Raises:
-            InputError: It is none.
-        """
-        name, _, why = text.partition(":")
-        outcome = _word(Outcome, name, said)
-        if outcome is not Outcome.NO_ACTION:
-            return cls(outcome, _word(Ground, why, said) if why else Ground.UNSPECIFIED, RefusalReason.UNSPECIFIED)
-        if not why:
-            raise InputError(f"{said} lacks its reason: NO_ACTION:REASON, with one of {names(RefusalReason)}")
-        return cls(outcome, Ground.UNSPECIFIED, _word(RefusalReason, why, said))
-
-    def on(self, position: int, common: dict[str, Any]) -> TargetDecision:
-        """Returns the decision on one target."""
-        return TargetDecision(target=position, **self._asdict(), **common)
-
-
-def _word(kind: type[_E], name: str, said: str) -> _E:
-    try:
-        return member(kind)(name)
-    except typer.BadParameter as error:
-        raise InputError(f"{said}: {name} {error.message}") from None
-
-
-def _named(texts: list[str]) -> dict[int, _Answer]:
-    chosen: dict[int, _Answer] = {}
-    for text in texts:
-        position, _, answer = text.partition("=")
-        if not position.strip().isascii() or not position.strip().isdigit():
-            raise InputError("--target is POSITION=OUTCOME[:WHY], with a position from 1")
-        number = int(position)
-        if number in chosen:
-            raise InputError(f"target {number} is named twice")
-        chosen[number] = _Answer.parse(answer, f"--target {text}")
-    return chosen

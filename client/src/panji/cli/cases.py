@@ -9,7 +9,8 @@ import typer
 from panji.cli.boundary import Exit, describe
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
 from panji.cli.output import Output, plain, table
-from panji.cli.records import case_record, line, statement_record, subject, summary
+from panji.cli.records import case_record, line, statement_record, subject
+from panji.cli.timeline import next_moves, timeline, waiting
 from panji.core.checkpoint import MAX_SIZE
 from panji.core.display import safe
 from panji.core.vocabulary import CaseState, Category, TargetState
@@ -108,7 +109,7 @@ def show_case(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a case: where each target stands, and all that was said, in order."""
+    """Show a case: where each target stands, all that was said, in order, and what may be said next."""
     out = Output(as_json=json)
     with session(profile) as client:
         one = client.case(case)
@@ -120,14 +121,13 @@ def show_case(
         f"Case {it.id}{drill}: {it.state.name}\n"
         f"{it.authority} to {it.platform}, {it.instrument.name}, {subject(it)}, {it.urgency.name}"
     )
-    names = ("target", "kind", "locator", "state", "outcome", "refusal")
-    out.show(table(*names, rows=[[_blank(each[name]) for name in names] for each in record["targets"]]))
-    rows = [
-        (plain(each.receipt.received_at), each.receipt.index, each.statement.sender, each.statement.kind, summary(each))
-        for each in one.statements
-    ]
-    out.show(table("received", "log index", "by", "what", "says", rows=rows))
+    names = ("target", "kind", "locator", "state", "outcome", "refusal", "pending")
+    out.show(table(*names, rows=[[_cell(each[name]) for name in names] for each in record["targets"]]))
+    for lines in (timeline(one), waiting(one), next_moves(one)):
+        out.show("\n".join(("", *lines)))
 
 
-def _blank(value: object) -> object:
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     return "" if value == "UNSPECIFIED" else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from panji.cli.output import plain
+from panji.core.case import legal_moves
 from panji.core.display import safe
 from panji.core.statements import (
     Acknowledgement,
@@ -44,6 +45,7 @@ _FRAME = ("id", "sender", "recipient", "issued_at", "language", "test", "in_repl
 _RECEIPT = ("digest", "recipient", "sequence", "received_at", "index")
 _CASE = ("id", "authority", "platform", "test", "instrument", "category", "sub_category", "urgency", "state")
 _TIMES = ("opened_at", "updated_at")
+_PROCEDURE = ("open_question", "decision", "obstacle", "restore_since", "overdue_since")
 
 
 def statement_record(one: Signed | Verified) -> dict[str, Any]:
@@ -58,7 +60,10 @@ def statement_record(one: Signed | Verified) -> dict[str, Any]:
 
 
 def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any]:
-    """Returns a case with its targets, and with its statements where they are wanted."""
+    """Returns a case with its targets and what may be said next; where they are wanted, with its statements.
+
+    Each of those has the state that the case was in after it.
+    """
     case, flag = one.case, one.statements[0].statement.body
     named = flag.targets if isinstance(flag, Flag) else ()
     record: dict[str, Any] = {"type": "case"} | {name: getattr(case, name) for name in (*_CASE, *_TIMES)}
@@ -66,10 +71,20 @@ def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any
         {"target": position, "kind": target.kind, "locator": locator(target), **plain(status)}
         for position, (target, status) in enumerate(zip(named, case.targets, strict=True), 1)
     ]
+    record |= {name: getattr(case, name) for name in _PROCEDURE}
+    record["asked_by"] = None if case.asked_by is None else case.side(case.asked_by)
+    record |= {"clock": _clock_record(case), "legal": legal_moves(case)}
     if statements:
-        record["statements"] = [statement_record(each) for each in one.statements]
+        record["statements"] = [
+            statement_record(each) | {"state_after": after.state}
+            for each, after in zip(one.statements, one.history, strict=True)
+        ]
     plain_record: dict[str, Any] = plain(record)
     return plain_record
+
+
+def _clock_record(case: Case) -> dict[str, Any]:
+    return {"since": case.clock.since, "stopped_at": case.clock.stopped_at, "stops": case.clock.stops}
 
 
 def refusal_record(refusal: RefusedError) -> dict[str, Any]:

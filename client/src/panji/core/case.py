@@ -11,6 +11,7 @@ once to each side, and the second changes nothing more.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from panji.core.moves import MOVES
@@ -127,8 +128,13 @@ class Clock:
 
     @property
     def stopped_at(self) -> datetime | None:
-        """Since when it stands still, or None while it goes."""
-        return min((stop.begins for stop in self.stops if stop.ends is None), default=None)
+        """Since when it stands still without having gone meanwhile, whatever the causes, or None while it goes."""
+        since = min((stop.begins for stop in self.stops if stop.ends is None), default=None)
+        if since is not None:
+            for stop in sorted(self.stops, key=attrgetter("begins"), reverse=True):
+                if stop.ends is not None and stop.begins < since <= stop.ends:
+                    since = stop.begins
+        return since
 
     def at(self, now: datetime, causes: AbstractSet[StopCause]) -> Clock:
         """Returns the clock from now on, while there are these causes for it to stand still."""
@@ -223,6 +229,10 @@ class Case:
                 return bool(self.open_targets)
             case _:
                 return self.restore_since is not None
+
+    def side(self, role: Role) -> str:
+        """Returns which organisation is the authority, or the platform, of this case."""
+        return {Role.AUTHORITY: self.authority, Role.PLATFORM: self.platform}[role]
 
     def may_acknowledge(self, level: AcknowledgementLevel) -> bool:
         """Whether the platform may still say that it has got so far: it has not said as much, and the case is open."""
@@ -327,9 +337,13 @@ def answered(case: Case, kind: Kind, by: Role) -> bytes:
 
 def legal_moves(case: Case) -> list[str]:
     """Returns what may be said next, as ``kind by role``, in the table's order."""
-    return [
-        f"{kind} by {role}" for kind, move in MOVES.items() for role in sorted(move.by) if _is_legal(case, kind, role)
-    ]
+    may = {role: legal_kinds(case, role) for role in Role}
+    return [f"{kind} by {role}" for kind, move in MOVES.items() for role in sorted(move.by) if kind in may[role]]
+
+
+def legal_kinds(case: Case, role: Role) -> list[Kind]:
+    """Returns what one side, or the operator, may say next, in the table's order."""
+    return [kind for kind, move in MOVES.items() if role in move.by and _is_legal(case, kind, role)]
 
 
 def _is_legal(case: Case, kind: Kind, role: Role) -> bool:

@@ -208,6 +208,9 @@ class Case(message.Message):
     OPENED_AT_FIELD_NUMBER: builtins.int
     UPDATED_AT_FIELD_NUMBER: builtins.int
     STATEMENTS_FIELD_NUMBER: builtins.int
+    ASKED_BY_FIELD_NUMBER: builtins.int
+    CLOCK_STOPPED_AT_FIELD_NUMBER: builtins.int
+    RESTORE_SINCE_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Id of the flag that opened it."""
     authority: builtins.str
@@ -226,6 +229,8 @@ class Case(message.Message):
     """As in the flag."""
     state: vocabulary_pb2.CaseState.ValueType
     """Where the case stands."""
+    asked_by: builtins.str
+    """Which of the two waits for the other's answer: whose question, objection or counter-notice is open. Else empty."""
     @builtins.property
     def targets(self) -> containers.RepeatedCompositeFieldContainer[CaseTarget]:
         """Where each target stands, in the flag's order."""
@@ -241,6 +246,14 @@ class Case(message.Message):
     @builtins.property
     def statements(self) -> containers.RepeatedCompositeFieldContainer[receipt_pb2.Delivery]:
         """The flag and every reply in the log's order. Left out of lists unless asked for."""
+
+    @builtins.property
+    def clock_stopped_at(self) -> timestamp_pb2.Timestamp:
+        """Since when the clock of the decision stands still. Unset while it goes."""
+
+    @builtins.property
+    def restore_since(self) -> timestamp_pb2.Timestamp:
+        """Since when anything is to be restored. Unset while nothing is."""
 
     def __init__(
         self,
@@ -258,10 +271,13 @@ class Case(message.Message):
         opened_at: timestamp_pb2.Timestamp | None = ...,
         updated_at: timestamp_pb2.Timestamp | None = ...,
         statements: abc.Iterable[receipt_pb2.Delivery] | None = ...,
+        asked_by: builtins.str = ...,
+        clock_stopped_at: timestamp_pb2.Timestamp | None = ...,
+        restore_since: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["opened_at", b"opened_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["clock_stopped_at", b"clock_stopped_at", "opened_at", b"opened_at", "restore_since", b"restore_since", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["authority", b"authority", "category", b"category", "id", b"id", "instrument", b"instrument", "opened_at", b"opened_at", "platform", b"platform", "state", b"state", "statements", b"statements", "sub_category", b"sub_category", "targets", b"targets", "test", b"test", "updated_at", b"updated_at", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asked_by", b"asked_by", "authority", b"authority", "category", b"category", "clock_stopped_at", b"clock_stopped_at", "id", b"id", "instrument", b"instrument", "opened_at", b"opened_at", "platform", b"platform", "restore_since", b"restore_since", "state", b"state", "statements", b"statements", "sub_category", b"sub_category", "targets", b"targets", "test", b"test", "updated_at", b"updated_at", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

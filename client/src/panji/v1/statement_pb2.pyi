@@ -1031,8 +1031,8 @@ class ObstacleEnded(message.Message):
 
 @typing.final
 class Correction(message.Message):
-    """Replaces what was decided on targets that are ACTIONED, REFUSED or RESTORED. `in_reply_to` is the decision, or an
-    earlier correction, of this case.
+    """Replaces what was decided on targets that are ACTIONED, REFUSED, RESTORED or NOT_RESTORED. `in_reply_to` is the newest
+    decision, correction or restoration of the case.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -1060,8 +1060,9 @@ class Correction(message.Message):
 @typing.final
 class Objection(message.Message):
     """Contests. By the platform: the flag, for targets that are OPEN, or ACTIONED under protest; `in_reply_to` is the flag.
-    By the authority: what was decided, for targets that are ACTIONED, REFUSED or RESTORED; `in_reply_to` is the decision,
-    correction or restoration. One objection or counter-notice may be open at a time; the other side answers by a Review.
+    By the authority: what was decided, for targets that are ACTIONED, REFUSED, RESTORED or NOT_RESTORED; `in_reply_to` is
+    the newest decision, correction or restoration. One objection or counter-notice may be open at a time; the other side
+    answers by a Review.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -1094,8 +1095,8 @@ class Objection(message.Message):
 
 @typing.final
 class CounterNotice(message.Message):
-    """What the user says against the restriction of targets that are ACTIONED. `in_reply_to` is the decision. The authority
-    answers by a Review.
+    """What the user says against the restriction of targets that are ACTIONED. `in_reply_to` is the newest
+    decision, correction or restoration. The authority answers by a Review.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -1186,8 +1187,8 @@ class TargetReview(message.Message):
 
 @typing.final
 class RestoreOrder(message.Message):
-    """Demands that targets that are ACTIONED be restored. `in_reply_to` is the flag. The deadline is the procedure's, and the
-    platform confirms each target by a Restoration.
+    """Demands that targets that are ACTIONED or NOT_RESTORED be restored. `in_reply_to` is the flag. The deadline is the
+    procedure's, and the platform confirms each target by a Restoration.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -1199,7 +1200,7 @@ class RestoreOrder(message.Message):
     """Why. Required; at most 5,000 characters."""
     @builtins.property
     def targets(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Positions of the targets, from 1, each once. Empty: all that are ACTIONED."""
+        """Positions of the targets, from 1, each once. Empty: all that are ACTIONED or NOT_RESTORED."""
 
     @builtins.property
     def legal_basis(self) -> containers.RepeatedCompositeFieldContainer[LegalBasis]:

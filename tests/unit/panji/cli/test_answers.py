@@ -128,6 +128,16 @@ def test_leaving_an_open_target_out_is_refused_and_the_target_named(panji: Any) 
     assert "2 is open and not decided here" in error["violations"][0]["description"]
 
 
-def test_answering_where_nothing_was_asked_is_an_error_here(panji: Any) -> None:
+def test_answering_where_nothing_was_asked_is_an_error_here_that_tells_what_may_be_said(panji: Any) -> None:
     case = panji.submit()["id"]
-    assert "no open question" in panji.error("answer", case, "--text", "x", exit_code=2)["message"]
+    assert panji.error("answer", case, "--text", "x", exit_code=2)["message"] == (
+        "no clarification_answer by the authority while the case is SUBMITTED; "
+        "the authority may say: withdrawal, correspondence"
+    )
+
+
+def test_a_position_of_thousands_of_digits_is_no_position(panji: Any) -> None:
+    """Python itself refuses to read more than 4,300 digits: that is no defect to report."""
+    case = panji.submit()["id"]
+    error = panji.error("decide", case, "--target", f"{'1' * 5000}=not-found", by="telegram", exit_code=2)
+    assert error["message"] == "--target is POSITION=OUTCOME[:WHY], with a position from 1"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -95,6 +96,87 @@ def test_a_case_shows_its_targets_and_its_timeline(panji: Any) -> None:
     assert f"Case {case} (test): SUBMITTED" in shown
     assert "https://t.me/example" in shown
     assert "UNSPECIFIED" not in shown
+
+
+def heads(shown: str) -> list[str]:
+    """The first line of each statement in a timeline, without its time and place."""
+    lines = [line.partition("Z  ")[2] for line in shown.splitlines() if "(log index" in line]
+    return [re.sub(r" \(log index \d+\)", "", line) for line in lines]
+
+
+def test_people_see_what_each_statement_made_of_the_case_who_is_waited_for_and_what_may_come_next(panji: Any) -> None:
+    case = panji.submit("--url", "https://t.me/second")["id"]
+    panji("acknowledge", case, "--note", "Desk 4.", by="telegram")
+    panji("say", "verification-request", case, "--target", 2, "--reasons", "A news report?", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert heads(shown) == [
+        "kominfo: flag -> SUBMITTED",
+        "telegram: acknowledgement -> RECEIVED",
+        "telegram: verification_request -> VERIFICATION_REQUESTED",
+    ]
+    assert "\n    RECEIVED: Desk 4.\n" in shown
+    assert "\n    targets 2: A news report?\n" in shown
+    assert re.search(r"\nkominfo is to answer the verification_request of \S+Z about target 2\.\n", shown)
+    assert re.search(r"\nThe clock of the decision runs since \S+Z, and stands still since \S+Z: question\.\n", shown)
+    assert "is to decide" not in shown
+    assert "\nkominfo may say: verification, withdrawal, correspondence\n" in shown
+    assert "\ntelegram may say: obstacle, decision, correspondence\n" in shown
+    assert "\nthe operator may say: erasure" in shown
+
+
+def test_people_see_an_obstacle_and_what_is_to_be_decided_and_restored(panji: Any) -> None:
+    case = panji.submit("--url", "https://t.me/second")["id"]
+    panji("say", "obstacle", case, "--kind", "force-majeure", "--reasons", "A cable is cut.", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert re.search(
+        r"\nAn obstacle keeps telegram from acting, since \S+Z\.\nThe clock .* still since \S+Z: obstacle\.\n", shown
+    )
+    assert "\ntelegram is to decide targets 1, 2.\n" in shown
+    panji("say", "obstacle-ended", case, by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert re.search(r"\nThe clock of .* runs since \S+Z\.\n    stopped \S+Z to \S+Z: obstacle\n", shown)
+    panji("decide", case, "--all", "removed:terms", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert "\nNobody is waited for.\n" in shown
+    assert "The clock" not in shown
+    panji("say", "restore-order", case, "--reasons", "Lifted.", "--target", 1)
+    shown = panji("case", "show", case).stdout
+    assert re.search(r"\ntelegram is to restore target 1, since \S+Z\.\n", shown)
+    panji("say", "objection", case, "--reasons", "Too little.", "--target", 2)
+    shown = panji("case", "show", case).stdout
+    assert re.search(r"\ntelegram is to answer the objection of \S+Z about target 2\.\ntelegram is to restore", shown)
+    assert "yes" in next(line for line in shown.splitlines() if "https://t.me/second" in line or "│ 2" in line)
+
+
+def test_programs_see_what_waits_and_the_state_after_each_statement(panji: Any) -> None:
+    case = panji.submit()["id"]
+    panji("say", "objection", case, "--reasons", "No law covers this.", by="telegram")
+    (record,) = panji.records("case", "show", case)
+    assert [one["state_after"] for one in record["statements"]] == ["SUBMITTED", "OBJECTED"]
+    flag, objection = record["statements"]
+    assert (record["asked_by"], record["open_question"]) == ("telegram", objection["digest"])
+    assert record["targets"][0]["pending"] is True
+    assert record["clock"] == {
+        "since": flag["receipt"]["received_at"],
+        "stopped_at": objection["receipt"]["received_at"],
+        "stops": [{"cause": "question", "begins": objection["receipt"]["received_at"], "ends": None}],
+    }
+    assert (record["decision"], record["obstacle"], record["restore_since"], record["overdue_since"]) == (
+        *("", ""),
+        *(None, None),
+    )
+    assert "review by authority" in record["legal"]
+    (listed,) = panji.records("case", "list")
+    assert listed == {name: value for name, value in record.items() if name != "statements"}
+
+
+def test_what_is_said_makes_no_lines_of_its_own_in_a_timeline(panji: Any) -> None:
+    """Attack: a line feed in a reason, and behind it a line as if somebody else had spoken."""
+    forged = "2026-11-24T15:00:00Z  telegram: decision (log index 9) -> DECIDED"
+    case = panji.submit("--reasons", "See.")["id"]
+    panji("say", "objection", case, "--reasons", f"Why.\n{forged}", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert f"\n    all targets concerned: Why.\\n{forged}\n" in shown
 
 
 def test_a_case_that_is_not_there_is_refused(panji: Any) -> None:

@@ -48,7 +48,7 @@ from support.statements import (
 )
 
 from panji.core import case as cases
-from panji.core.case import Case, Clock, Stop, TargetStatus, legal_moves, open_case
+from panji.core.case import Case, Clock, Stop, TargetStatus, legal_kinds, legal_moves, open_case
 from panji.core.moves import MOVES
 from panji.core.statements import (
     Body,
@@ -337,6 +337,29 @@ def test_an_erased_case_is_over_for_both_sides() -> None:
     assert (erased.state, erased.open_question) == (CaseState.ERASED, b"")
     assert apply(erased, an_erasure(), recipient=PLATFORM).state is CaseState.ERASED
     assert legal_moves(erased) == ["erasure by operator"]
+
+
+def test_nobody_waits_for_anything_in_an_erased_case() -> None:
+    """A list would else show for ever what is to be answered or restored in a case that has no content any more."""
+    restoring = apply(a_case_in(CaseState.RESTORING), an_objection(2))
+    stopped = apply(restoring, an_obstacle())
+    assert (stopped.pending_targets, stopped.restore_since is None) == ((2,), False)
+    erased = apply(stopped, an_erasure())
+    assert (erased.pending_targets, erased.restore_since, erased.asked_by, erased.obstacle) == ((), None, None, b"")
+    assert erased.clock.stopped_at is None
+    assert [one.state for one in erased.targets] == [one.state for one in stopped.targets]
+    assert apply(erased, an_erasure(), recipient=MINISTRY) == erased
+
+
+def test_what_each_may_say_makes_up_the_legal_moves() -> None:
+    for state in STATES:
+        case = a_case_in(state)
+        by_role = {f"{kind} by {role}" for role in Role for kind in legal_kinds(case, role)}
+        assert by_role == set(legal_moves(case))
+
+
+def test_each_side_of_a_case_has_its_name() -> None:
+    assert (a_case().side(Role.AUTHORITY), a_case().side(Role.PLATFORM)) == (MINISTRY, PLATFORM)
 
 
 @pytest.mark.parametrize("drill", [True, False])
@@ -697,13 +720,28 @@ def test_the_clock_stands_still_until_the_last_reason_for_it_is_gone() -> None:
     assert (cut.state, cut.obstacle) == (CaseState.SUBMITTED, bytes([7]) * 32)
     asked = apply(cut, a_clarification_request(), at=NOON + 2 * hour)
     mended = apply(asked, ObstacleEnded(), at=NOON + 3 * hour)
-    assert (mended.obstacle, mended.clock.stopped_at) == (b"", NOON + 2 * hour)
+    assert (mended.obstacle, mended.clock.stopped_at) == (b"", NOON + hour)
     answered = apply(mended, a_clarification_answer(), at=NOON + 4 * hour)
     assert answered.clock.stopped_at is None
     assert answered.clock.stops == (
         Stop(StopCause.OBSTACLE, NOON + hour, NOON + 3 * hour),
         Stop(StopCause.QUESTION, NOON + 2 * hour, NOON + 4 * hour),
     )
+
+
+def test_since_when_the_clock_stands_still_is_told_across_causes_that_follow_one_another_without_a_gap() -> None:
+    """The question stops it, an obstacle comes, the answer comes, another question: it has not gone in between."""
+    hours = [NOON + timedelta(hours=number) for number in range(9)]
+    question, obstacle = StopCause.QUESTION, StopCause.OBSTACLE
+    stops = (
+        Stop(question, hours[1], hours[2]),  # then it went on for an hour
+        Stop(question, hours[3], hours[5]),
+        Stop(obstacle, hours[4], hours[7]),
+        Stop(question, hours[7]),
+    )
+    assert Clock(NOON, stops).stopped_at == hours[3]
+    assert Clock(NOON, stops[:3]).stopped_at is None
+    assert Clock(NOON, (*stops[:3], Stop(question, hours[8]))).stopped_at == hours[8]
 
 
 def test_an_obstacle_ends_once_and_by_its_name() -> None:

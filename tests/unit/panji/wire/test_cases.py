@@ -10,11 +10,14 @@ from support.statements import (
     MINISTRY,
     NOON,
     PLATFORM,
+    REQUEST_DIGEST,
     a_case,
     a_decision,
+    a_restore_order,
     a_statement,
     a_target_decision,
     a_withdrawal,
+    an_objection,
 )
 
 from panji.core.case import apply
@@ -54,6 +57,24 @@ def test_a_case_is_told_with_every_target_in_the_order_of_the_flag() -> None:
         ),
     ]
     assert not message.statements
+
+
+def test_it_is_told_who_waits_for_whom_and_since_when_what_stands_and_what_is_to_be_restored() -> None:
+    message = case_to_message(a_case())
+    assert message.asked_by == ""
+    assert not message.HasField("clock_stopped_at")
+    assert not message.HasField("restore_since")
+    objected = apply(a_case(), a_statement(an_objection()), REQUEST_DIGEST, LATER)
+    message = case_to_message(objected)
+    assert (message.asked_by, message.targets[0].pending) == (PLATFORM, True)
+    assert to_datetime(message.clock_stopped_at) == LATER
+    decided = apply(a_case(), a_statement(a_decision()), REQUEST_DIGEST, NOON)
+    due = case_to_message(apply(decided, a_statement(a_restore_order()), bytes(32), LATER))
+    assert (to_datetime(due.restore_since), due.asked_by) == (LATER, "")
+    contested = a_statement(an_objection(), sender=MINISTRY, recipient=PLATFORM, in_reply_to=REQUEST_DIGEST)
+    message = case_to_message(apply(decided, contested, bytes(32), LATER))
+    assert message.asked_by == MINISTRY
+    assert not message.HasField("clock_stopped_at")
 
 
 def test_a_case_comes_with_its_statements_where_they_are_wanted_in_the_order_given() -> None:

@@ -90,7 +90,8 @@ def _of(
     start = _start(answer, within.since, case, presence)
     if start is None:
         return
-    stops = () if answer is Answer.RESTORED else case.clock.stops
+    # A question is about the decision; what keeps a platform from acting keeps it from restoring too.
+    stops = [one for one in case.clock.stops if answer is not Answer.RESTORED or one.cause is StopCause.OBSTACLE]
     pauses = [pause for one in stops if (pause := terms.pause(_CAUSES[one.cause], one.begins, one.ends)) is not None]
     due_at = clock.due(within, start, pauses)
     if due_at is None:  # the clock stands still

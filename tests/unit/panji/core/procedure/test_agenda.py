@@ -16,6 +16,7 @@ from support.statements import (
     a_case,
     a_clarification_answer,
     a_clarification_request,
+    a_counter_notice,
     a_deadline_missed,
     a_decision,
     a_restore_order,
@@ -158,6 +159,16 @@ def test_what_is_to_be_restored_is_due_from_the_order_on() -> None:
         Deadline.RESTORED,
         0,
     )
+
+
+def test_what_keeps_a_platform_from_acting_keeps_it_from_restoring_and_a_question_does_not() -> None:
+    ordered = after(after(a_case(), a_decision(), OPENED), a_restore_order(), OPENED + HOUR)
+    cut = after(ordered, an_obstacle(), OPENED + 2 * HOUR)
+    assert only(Deadline.RESTORED, agenda(cut, FULL, THERE)) == []
+    two = after(after(a_case(targets=2), a_decision(1, 2), OPENED), a_restore_order(1), OPENED + HOUR)
+    asked = after(two, a_counter_notice(2), OPENED + 2 * HOUR, in_reply_to=two.decision)
+    assert asked.clock.stopped_at is not None
+    assert only(Deadline.RESTORED, agenda(asked, FULL, THERE)) != []
 
 
 def test_targets_that_a_review_has_opened_again_are_due_from_then_on() -> None:
