@@ -848,6 +848,9 @@ class Untouched:
 # An exchange in the test's own event loop.
 
 
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+
 class Serving:
     """An exchange of which the test holds every part."""
 
@@ -882,6 +885,7 @@ class Serving:
                 fail_closed=told.fail_closed,
                 report=audit.write,
                 clock=clock,
+                elapsed=lambda: clock() - _BEGINNING,
             )
         self.exchange = Exchange(
             self.storage,

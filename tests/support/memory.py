@@ -121,8 +121,8 @@ class MemoryStorage(Storage):
         found = self.case_rows(case_indexes)
         return {index: (len(rows), sum(len(row.envelope) for row in rows)) for index, rows in found.items()}
 
-    def keep_terms(self, terms: Terms) -> None:
-        self._state = replace(self._state, terms=(*self._state.terms, terms))
+    def keep_terms(self, terms: Sequence[Terms]) -> None:
+        self._state = replace(self._state, terms=tuple(terms))
 
     def terms(self) -> list[Terms]:
         return list(self._state.terms)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from panji.core.checkpoint import MAX_SIZE
 from panji.errors import DeliveryError, InputError, MalformedError
 from panji.store import damaged
 from panji.trust import Erased, Verified
 from panji.wire.receipts import encode_receipt, parse_receipt
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
 
     from panji.core.receipt import Receipt
@@ -41,8 +43,8 @@ class Inbox:
                 passed over in silence.
             InputError: There is no such sequence.
         """
-        if sequence is not None and sequence < 0:
-            raise InputError(f"a feed is read on after a sequence from 0 on, not {sequence}")
+        if sequence is not None and not 0 <= sequence <= MAX_SIZE:
+            raise InputError(f"a feed is read on after a sequence from 0 to {MAX_SIZE}, not {sequence}")
         with self._store.transaction() as connection:
             (stored,) = connection.execute("SELECT sequence FROM cursor").fetchone() or (None,)
             place: Any = stored if sequence is None else sequence
@@ -61,12 +63,14 @@ class Inbox:
 
         Raises:
             DeliveryError: Another statement was delivered under the same sequence before, or its place: the exchange
-                has rewritten our feed.
+                has rewritten our feed. Or this one was under another sequence.
             ConfigError: The receipt that was kept of it is damaged.
         """
         with self._store.transaction() as connection:
             for one in delivered:
                 receipt = one.receipt
+                if (place := _other_place(connection, one)) is not None:
+                    raise _repeated(place)
                 added = connection.execute(
                     "INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
                     (receipt.sequence, *_what_was_said(one), encode_receipt(receipt), receipt.index),
@@ -75,6 +79,18 @@ class Inbox:
                     row = connection.execute("SELECT receipt FROM inbox WHERE sequence = ?", (receipt.sequence,))
                     if not _is_same(receipt, row.fetchone()[0]):
                         raise DeliveryError(f"the feed had another statement at sequence {receipt.sequence} before")
+
+    def repeated(self, delivered: Iterable[Verified | Erased]) -> tuple[int, DeliveryError] | None:
+        """Returns the number of the first statement that our feed had in another place, and what is wrong; or None."""
+        places: dict[str, int] = {}
+        with self._store.transaction() as connection:
+            for number, one in enumerate(delivered):
+                if isinstance(one, Verified):
+                    place = places.setdefault(one.statement.id, one.receipt.sequence)
+                    before = place if place != one.receipt.sequence else _other_place(connection, one)
+                    if before is not None:
+                        return number, _repeated(before)
+        return None
 
     def advance(self, sequence: int) -> None:
         """Moves the cursor past a statement that was handled.
@@ -109,6 +125,22 @@ class Inbox:
                         f"statement {one.statement.id} is at sequence {place} of our feed by its receipt, and the feed"
                         " had another one there"
                     )
+
+
+def _other_place(connection: sqlite3.Connection, one: Verified | Erased) -> int | None:
+    """Where our feed had this statement, unless it is where it is now."""
+    if not isinstance(one, Verified):
+        return None
+    query = (
+        "SELECT sequence FROM inbox WHERE id = :id AND id != ''"
+        " AND NOT EXISTS (SELECT 1 FROM inbox WHERE sequence = :sequence)"
+    )
+    row = connection.execute(query, {"id": one.statement.id, "sequence": one.receipt.sequence}).fetchone()
+    return row[0] if row else None
+
+
+def _repeated(place: int) -> DeliveryError:
+    return DeliveryError(f"the feed had this very statement at sequence {place} before: it was logged twice")
 
 
 def _what_was_said(one: Verified | Erased) -> tuple[str, str, str, bytes]:

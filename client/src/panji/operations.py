@@ -325,20 +325,28 @@ class Operations:
         """Verifies a run of statements that follows on a cursor, as far as it does verify, and stores it."""
         yield from self._refresh()
         verified: list[Verified | Erased] = []
-        problem: QuarantinedError | None = None
+        wrong: VerificationError | None = None
+        before = cursor.sequence
         for delivery in frame.deliveries:
             try:
                 one = self.session.verify_next(cursor.sequence, delivery, above=cursor.index)
             except LogForkError:
                 raise
             except VerificationError as error:
-                problem = QuarantinedError(cursor.sequence + 1, error)
-                problem.__cause__ = error
-                data = delivery.SerializeToString(deterministic=True)
-                yield Disk(partial(self._quarantine.keep, problem.sequence, data, str(error), self._clock()))
+                wrong = error
                 break
             cursor = Cursor(one.receipt.sequence, one.receipt.index)
             verified.append(one)
+        # What each says for itself is true of one that was logged twice, too.
+        if repeated := (yield Disk(lambda: self._inbox.repeated(verified))):
+            number, wrong = repeated
+            del verified[number:]
+        problem: QuarantinedError | None = None
+        if wrong is not None:
+            problem = QuarantinedError(before + len(verified) + 1, wrong)
+            problem.__cause__ = wrong
+            data = frame.deliveries[len(verified)].SerializeToString(deterministic=True)
+            yield Disk(partial(self._quarantine.keep, problem.sequence, data, str(wrong), self._clock()))
         if verified:
             erasures = [one.erasure for one in verified if isinstance(one, Erased)]
             heads = (one.receipt.checkpoint for one in (*verified, *erasures))

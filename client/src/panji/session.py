@@ -290,7 +290,8 @@ class Session:
             VerificationError: As :meth:`verify_delivery`.
         """
         verified = self.verify_delivery(delivery) if delivery.envelope else self.verify_erased(delivery)
-        # 8 Without a gap: the sequence is part of the log entry. Stops leaving a statement out, and sending one twice.
+        # 8 Without a gap: the sequence is part of the log entry. Stops leaving one out, and sending an entry twice.
+        #   That a statement has no second entry is seen from all that came before (Inbox.repeated).
         if verified.receipt.sequence != after + 1:
             raise DeliveryError(
                 f"after sequence {after} the feed brought {verified.receipt.sequence}: a statement was left out,"

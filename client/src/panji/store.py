@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -77,9 +78,14 @@ CREATE TABLE quarantine (
     PRIMARY KEY (sequence, digest)
 );
 """,
+    """
+CREATE INDEX inbox_id ON inbox (id) WHERE id != '';
+""",
 )
 """What each version adds to the one before."""
 _BUSY_SECONDS = 30
+_PAUSE_SECONDS = 0.02
+_KIND_OF_ERROR = 0xFF  # the rest of SQLite's codes says more closely which of the kind it is
 _PRIVATE = 0o600
 
 
@@ -103,7 +109,7 @@ class Store:
             raise ConfigError("state", f"{path} cannot be opened: {error}") from error
         try:
             with self.transaction(begin=False) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _write_ahead(connection)
             with self.transaction() as connection:
                 _prepare(connection, organisation, exchange)
         except BaseException:
@@ -163,6 +169,20 @@ def _make_private(path: Path) -> None:
         with suppress(FileNotFoundError, PermissionError):
             if one.stat().st_mode & 0o077:
                 one.chmod(_PRIVATE)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Has the file keep a write-ahead log. SQLite by itself does not wait for others who open a new file just now."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _KIND_OF_ERROR != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _prepare(connection: sqlite3.Connection, organisation: str, exchange: str) -> None:

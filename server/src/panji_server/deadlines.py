@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -19,7 +20,7 @@ from panji_server.sequencing import Accepted
 from panji_server.storage.base import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from panji.core.case import Case
     from panji_server.exchange import Exchange
@@ -30,6 +31,31 @@ POLL_SECONDS = 1.0
 _AT_ONCE = 100
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)
+
+
+def settled(known: Sequence[Terms], acknowledged: timedelta, *, now: datetime, last: datetime | None) -> list[Terms]:
+    """Returns the terms that have held and hold, where a time for an answer is to hold from now on.
+
+    Terms meet flags by their times of receipt, which go on where the clock does not. So new ones begin after the last
+    receipt, whatever the clock says now, and those that a clock which was ahead has put later than that are dropped:
+    they held for nothing. The first ones are those that have always held.
+
+    Args:
+        known: What was kept, oldest first.
+        acknowledged: What is to hold.
+        now: The time.
+        last: When the last statement was received; None where there is none.
+    """
+    moment = now if last is None else max(now, last)
+    first = [replace(one, since=_BEFORE_ALL) for one in known[:1]]
+    held = [*first, *(one for one in known[1:] if one.since <= moment)]
+    if not held:
+        return [Terms(_BEFORE_ALL, acknowledged)]
+    if held[-1].acknowledged == acknowledged:
+        return held
+    # Of the moment of the last receipt there may be flags of before and of now on: they have the longer time.
+    since = moment + _MOMENT if moment == last and acknowledged < held[-1].acknowledged else moment
+    return [*(one for one in held if one.since < since), Terms(since, acknowledged)]
 
 
 class Deadlines:
@@ -66,10 +92,16 @@ class Deadlines:
         Raises:
             RefusedError: SHUTTING_DOWN, STORAGE_FAILED.
         """
-        known = await self._exchange.read(self._exchange.storage.terms)
-        if not known or known[-1].acknowledged != self._acknowledged:
-            terms = Terms(self._clock(), self._acknowledged)
-            await self._exchange.chore(partial(self._exchange.storage.keep_terms, terms))
+        await self._settle()
+
+    async def _settle(self) -> list[Terms]:
+        storage = self._exchange.storage
+        known = await self._exchange.read(storage.terms)
+        head = await self._exchange.read(storage.current_head)
+        terms = settled(known, self._acknowledged, now=self._clock(), last=head.received_at)
+        if terms != known:
+            await self._exchange.chore(partial(storage.keep_terms, terms))
+        return terms
 
     async def follow(self) -> None:
         """States what falls due, until cancelled."""
@@ -85,8 +117,8 @@ class Deadlines:
             RefusedError: The exchange takes no statements now.
         """
         now, stated = self._clock(), 0
-        known = await self._exchange.read(self._exchange.storage.terms)
-        times = [_BEFORE_ALL, *(terms.since for terms in known[1:]), now + _MOMENT]
+        known = await self._settle()  # not at the start alone: a clock that was ahead there may have been set back
+        times = [*(terms.since for terms in known), now + _MOMENT]
         for (opened_from, until), terms in zip(pairwise(times), known, strict=True):
             opened_until = min(now - terms.acknowledged, until - _MOMENT)
             stated += await self._state(opened_from, opened_until, terms.acknowledged)

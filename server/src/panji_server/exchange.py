@@ -136,7 +136,9 @@ class Exchange:
         self._recent: OrderedDict[int, Receipt] = OrderedDict()
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._stopping = asyncio.Event()
-        self._latest = storage.current_head().received_at or datetime.min.replace(tzinfo=UTC)
+        head = storage.current_head()
+        self._latest = head.received_at or datetime.min.replace(tzinfo=UTC)
+        self._began_with = head.frontier.size
         self._submitting = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -351,15 +353,21 @@ class Exchange:
         return newest, self._quorum.signed if self._quorum is not None else ""
 
     async def published(self) -> str:
-        """Returns the checkpoint for anyone to follow the log by, empty while the log is.
+        """Returns the checkpoint for anyone to follow the log by; empty where there is none yet.
 
-        Where there are witnesses, the newest that enough of them have cosigned; the log's newest while there is none.
+        It never goes back to a smaller log, over restarts too: who follows the log would have to call that a rollback.
+        Where there are witnesses it is the newest that enough of them have cosigned. Until that is as large as the log
+        was when this process began, it is the log's own of then, since before there may have been no witnesses, or
+        others, and nothing larger can have been published.
 
         Raises:
             RefusedError: As :meth:`read`.
         """
-        cosigned = self._quorum.signed if self._quorum is not None else ""
-        return cosigned or await self.read(newest_checkpoint, self.storage)
+        if self._quorum is None:
+            return await self.read(newest_checkpoint, self.storage)
+        if self._quorum.size >= self._began_with:
+            return self._quorum.signed
+        return (await self.read(self.storage.checkpoints, [self._began_with]))[self._began_with]
 
     def nudge(self) -> None:
         """Lets every feed yield, if only an empty run: when the directory changes, readers are looked at anew."""

@@ -186,7 +186,12 @@ class Process:
             return None
         policy = read_policy(settings.policy, self._signer.verifier)
         return Quorum(
-            policy, overdue=settings.overdue, fail_closed=settings.fail_closed, report=self._report, clock=_now
+            policy,
+            overdue=settings.overdue,
+            fail_closed=settings.fail_closed,
+            report=self._report,
+            clock=_now,
+            elapsed=elapsed,
         )
 
     def _feeder_of(self, settings: Witnesses) -> Feeder | None:

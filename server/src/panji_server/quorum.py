@@ -30,8 +30,8 @@ class _Head:
     signed: str
     lines: dict[str, str] = field(default_factory=dict)
     """Signature lines by the witness's name in the policy."""
-    moved_at: datetime | None = None
-    """When the log was first seen to have gone on from here."""
+    moved_at: timedelta | None = None
+    """When the log was first seen to have gone on from here, by the time that passes evenly."""
 
 
 class Quorum:
@@ -46,6 +46,8 @@ class Quorum:
         fail_closed: Whether nothing new is taken while they are overdue, nor before they were asked after a start.
         report: Told of events, by name and fields.
         clock: Gives the time; aware.
+        elapsed: Gives time that passes evenly, from any beginning. Lateness is measured by it: a clock that is set back
+            must not give the witnesses days.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Quorum:
         fail_closed: bool,
         report: Callable[..., None],
         clock: Callable[[], datetime],
+        elapsed: Callable[[], timedelta],
     ) -> None:
         self.policy = policy
         self._names = {str(one.verifier): one.name for one in policy.witnesses}
@@ -64,9 +67,10 @@ class Quorum:
         self._fail_closed = fail_closed
         self._report = report
         self.clock = clock
+        self._elapsed = elapsed
         self._heads: dict[int, _Head] = {}
         self._size = 0
-        self._since: datetime | None = None
+        self._since: timedelta | None = None
         self._overdue = False
         self._against: set[str] = set()
         """Witnesses, by name in the policy, that have seen another log."""
@@ -130,11 +134,14 @@ class Quorum:
             signed: Its checkpoint.
             since: When the log went on from the newest head that enough witnesses have cosigned; now unless given.
         """
+        at = self._elapsed() - (max(self.clock() - since, timedelta()) if since is not None else timedelta())
+        # Not only for a head that is new: one that some have cosigned before a restart is known from then.
+        for one, head in self._heads.items():
+            if one < size and head.moved_at is None:
+                head.moved_at = at
+        if size > self._size and self._since is None:
+            self._since = at
         if size > max(self._heads, default=0):
-            now = self.clock() if since is None else since
-            for head in self._heads.values():
-                head.moved_at = head.moved_at or now
-            self._since = self._since or now
             self._heads[size] = _Head(signed)
             while len(self._heads) > MAX_HEADS:
                 del self._heads[min(one for one in self._heads if one != self._size)]
@@ -176,7 +183,7 @@ class Quorum:
 
     def check(self) -> None:
         """Looks at the clock, and reports when the witnesses have become overdue, or are so no more."""
-        late = self._since is not None and self.clock() - self._since > self._allowed
+        late = self._since is not None and self._elapsed() - self._since > self._allowed
         overdue = late or self._is_contradicted()
         if overdue != self._overdue:
             self._overdue = overdue

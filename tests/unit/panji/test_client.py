@@ -590,10 +590,17 @@ def _forge(delivery: Any, stage: Stage) -> Any:
     return delivery_to_message(data, stage.world.exchange.log.append(dsse.digest(data), "flag", PLATFORM, 2, NOON))
 
 
+def _logged_again(delivery: Any, stage: Stage) -> Any:
+    """The same statement with a genuine receipt of the second place in the feed."""
+    receipt = stage.world.exchange.log.append(delivery.receipt.digest, "flag", PLATFORM, 2, NOON)
+    return delivery_to_message(delivery.envelope, receipt)
+
+
 LIES: dict[str, tuple[type[Exception], Callable[[list[Any], Stage], list[Any]]]] = {
     "leaves a statement out": (DeliveryError, lambda told, _: [told[0], *told[2:]]),
     "delivers in another order": (DeliveryError, lambda told, _: [told[0], told[2], told[1]]),
     "delivers one twice": (DeliveryError, lambda told, _: [told[0], told[0], *told[1:]]),
+    "logs one twice": (DeliveryError, lambda told, stage: [told[0], _logged_again(told[0], stage), *told[2:]]),
     "gives one the receipt of another": (
         ReceiptError,
         lambda told, _: [told[0], type(told[1])(envelope=told[1].envelope, receipt=told[2].receipt)],
@@ -619,8 +626,26 @@ def test_a_feed_that_lies_stops_after_what_came_before_and_nothing_is_skipped(
         next(feed)
     assert caught.value.sequence == 2
     assert type(caught.value.__cause__) is expected
+    assert [one.sequence for one in platform.quarantined()] == [2]
     del stage.exchange.lies["Watch"]
     assert [one.digest for one in platform.watch(follow=False)] == [one.digest for one in signed[1:]]
+
+
+def test_a_statement_that_was_logged_twice_is_handed_over_once_and_goes_past_a_person(
+    stage: Stage, platform: Any
+) -> None:
+    """Attack: one deletion order is logged again weeks later, with a genuine receipt, and is carried out once more."""
+    (signed,) = stage.flags(1)
+    assert [one.digest for one in platform.watch(follow=False)] == [signed.digest]
+    feed = stage.world.exchange.feeds[PLATFORM]
+    feed.append((signed.envelope, stage.world.exchange.log.append(signed.digest, "flag", PLATFORM, 2, NOON)))
+    (later,) = stage.flags(1)
+    with pytest.raises(QuarantinedError, match="at sequence 1 before"):
+        list(platform.watch(follow=False))
+    platform.skip(2)
+    assert [one.digest for one in platform.watch(follow=False)] == [later.digest]
+    with pytest.raises(QuarantinedError):  # nor when all is read again
+        list(platform.watch(after=0, follow=False))
 
 
 def test_a_feed_that_was_rewritten_is_noticed_when_it_is_read_again(stage: Stage, platform: Any) -> None:
@@ -693,9 +718,10 @@ def test_an_exchange_does_not_fill_the_disk_with_what_does_not_verify(stage: Sta
     assert [one.delivery[-1:] for one in platform.quarantined()] == [b"%d" % number for number in range(8)]
 
 
-def test_a_feed_is_read_after_a_sequence_from_0_on(platform: Any) -> None:
-    with pytest.raises(InputError, match="from 0 on, not -1"):
-        list(platform.watch(after=-1, follow=False))
+@pytest.mark.parametrize("after", [-1, 2**63, 10**30])
+def test_a_feed_is_read_after_a_sequence_that_a_feed_can_have(platform: Any, after: int) -> None:
+    with pytest.raises(InputError, match=f"from 0 to 9223372036854775807, not {after}"):
+        list(platform.watch(after=after, follow=False))
 
 
 # Keys that change.

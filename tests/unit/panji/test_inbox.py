@@ -100,6 +100,31 @@ def test_a_feed_that_was_rewritten_after_delivery_is_noticed_and_keeps_the_evide
     assert inbox.received(first[0].statement.case) == [first[0].envelope]
 
 
+def test_a_statement_that_stands_at_another_place_of_the_feed_is_not_kept_twice(inbox: Inbox) -> None:
+    """Attack: one envelope is logged at sequences 1 and 2, with two genuine receipts, and is handed over twice."""
+    world = World()
+    first, second = deliveries(world, 2)
+    again = replace(first, receipt=replace(second.receipt, sequence=3))
+    inbox.keep([first, second])
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep([again])
+    assert inbox.received(first.statement.case) == [first.envelope]
+    assert inbox.repeated([first, second]) is None
+    found = inbox.repeated([second, again])
+    assert found is not None
+    assert found[0] == 1
+
+
+def test_a_statement_that_is_twice_in_one_delivery_is_noticed(inbox: Inbox) -> None:
+    (first,) = deliveries(World(), 1)
+    again = replace(first, receipt=replace(first.receipt, sequence=2))
+    found = inbox.repeated([first, again])
+    assert found is not None
+    assert found[0] == 1
+    with pytest.raises(DeliveryError, match="at sequence 1 before"):
+        inbox.keep([first, again])
+
+
 def test_a_statement_that_came_by_another_way_is_the_one_that_the_feed_had_in_its_place(inbox: Inbox) -> None:
     first, second = deliveries(World(), 2)
     inbox.keep([first])

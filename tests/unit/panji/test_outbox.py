@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +113,17 @@ def test_two_of_our_statements_in_one_place_of_a_feed_are_noticed(desk: Desk, st
     outbox.settle([(first, shown)])
 
 
+def test_a_receipt_of_a_place_that_no_feed_can_have_is_none_and_spoils_no_other(desk: Desk, store: Store) -> None:
+    """Attack: a genuine receipt with sequence 2⁶³. The state file could hold neither it nor its honest neighbour."""
+    outbox, honest, other = Outbox(store), desk.signed(1), desk.signed(2)
+    outbox.put([honest, other])
+    far = desk.world.exchange.log.append(other.digest, "flag", PLATFORM, 2**63, NOON)
+    with pytest.raises(ReceiptError, match="at most 9223372036854775807"):
+        desk.session.accept(other, receipt_to_message(far))
+    outbox.settle([(honest, desk.verified(honest))])
+    assert list(outbox.pending().values()) == [other.envelope]
+
+
 def test_a_receipt_that_is_set_aside_leaves_its_statement_pending(desk: Desk, store: Store) -> None:
     outbox, signed = Outbox(store), desk.signed(1)
     outbox.put([signed])
@@ -175,9 +187,9 @@ def test_the_state_of_another_organisation_or_exchange_is_refused(path: Path, or
 def test_a_state_file_of_a_later_version_is_refused(path: Path) -> None:
     opened(path).close()
     later = sqlite3.connect(path)
-    later.execute("PRAGMA user_version = 4")
+    later.execute(f"PRAGMA user_version = {len(_SCHEMA) + 1}")
     later.close()
-    with pytest.raises(ConfigError, match="says 4"):
+    with pytest.raises(ConfigError, match=f"says {len(_SCHEMA) + 1}, not {len(_SCHEMA)}"):
         opened(path)
 
 
@@ -203,6 +215,42 @@ def test_a_state_file_of_the_first_version_is_taken_over_with_all_that_it_holds(
             assert Outbox(store).accepted(answered.statement.case) == [answered.envelope]
             assert Inbox(store).cursor() == Cursor(heard.sequence, heard.index)
             assert Forks(store, desk.session._log).unresolved() is None
+
+
+class Others:
+    """Another process that makes the same new file, and has its lock until it is waited for."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("BEGIN IMMEDIATE")
+        self.waits = 0
+
+    def is_waited_for(self, _: float) -> None:
+        """In the place of a pause: at the third, they are done."""
+        self.waits += 1
+        if self.waits == 3:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_several_that_open_a_new_state_file_at_once_wait_for_each_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Others(path)) as others:
+        monkeypatch.setattr("panji.store.time.sleep", others.is_waited_for)
+        with opened(path) as store, store.transaction() as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert others.waits == 3
+
+
+def test_a_new_state_file_that_somebody_keeps_locked_is_not_waited_for_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panji.store._BUSY_SECONDS", 0)
+    with closing(Others(path)), pytest.raises(ConfigError, match="database is locked"):
+        opened(path)
 
 
 def modes(path: Path) -> dict[str, int]:

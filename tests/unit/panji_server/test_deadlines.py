@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from support.memory import MemoryStorage
 from support.rooms import LATER, LOG, FixedDirectory, admitted, flags, put, reply
 from support.statements import (
@@ -29,21 +30,21 @@ from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
 from panji_server import deadlines as rooms
 from panji_server.admission import Rules
-from panji_server.deadlines import Deadlines
+from panji_server.deadlines import Deadlines, settled
 from panji_server.exchange import Exchange
 from panji_server.herald import Herald
 from panji_server.limits import RateLimit
-from panji_server.storage.base import Fetched, StorageError
+from panji_server.storage.base import Fetched, StorageError, Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
+    from datetime import datetime
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
 SECRET = b"of this exchange's servers"
 MOMENT = timedelta(microseconds=1)
+BEFORE_ALL = rooms._BEFORE_ALL
 
 
 class Room:
@@ -157,6 +158,89 @@ async def test_a_longer_time_does_not_excuse_those_whose_time_had_begun() -> Non
         assert len(room.storage.terms()) == 2
         room.now = LATER + DAY
         assert await laxer.state() == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "acknowledged", "now", "last", "expected"),
+    [
+        pytest.param([], HOUR, 3, None, [(0, HOUR)], id="the first have always held"),
+        pytest.param([(0, HOUR)], HOUR, 3, 1, [(0, HOUR)], id="what holds goes on"),
+        pytest.param([(0, DAY)], HOUR, 3, 1, [(0, DAY), (3, HOUR)], id="others hold from now on"),
+        pytest.param([(0, DAY)], HOUR, 3, 5, [(0, DAY), (5.1, HOUR)], id="shorter: after all that was received"),
+        pytest.param([(0, HOUR)], DAY, 3, 5, [(0, HOUR), (5, DAY)], id="longer: for all that is received"),
+        pytest.param([(10, HOUR)], DAY, 3, None, [(0, HOUR), (3, DAY)], id="the first, and the clock was ahead"),
+        pytest.param([(0, HOUR), (10, DAY)], DAY, 3, 1, [(0, HOUR), (3, DAY)], id="they hold now, not in days"),
+        pytest.param([(0, DAY), (10, HOUR)], DAY, 3, 1, [(0, DAY)], id="what never held does not come back"),
+        pytest.param([(0, DAY), (9, HOUR), (10, DAY)], DAY, 3, 9.5, [(0, DAY), (9, HOUR), (9.5, DAY)], id="had begun"),
+        pytest.param([(0, DAY), (5.1, HOUR)], HOUR, 3, 5, [(0, DAY), (5.1, HOUR)], id="and so again at the next start"),
+        pytest.param([(0, DAY), (5.1, HOUR)], DAY, 3, 5, [(0, DAY)], id="thought better of it"),
+        pytest.param([(0, HOUR), (5, DAY)], 2 * DAY, 3, 5, [(0, HOUR), (5, 2 * DAY)], id="longer, twice"),
+    ],
+)
+def test_terms_meet_flags_by_their_times_of_receipt_whatever_the_clock_said(
+    known: list[tuple[float, timedelta]],
+    acknowledged: timedelta,
+    now: float,
+    last: float | None,
+    expected: list[tuple[float, timedelta]],
+) -> None:
+    """Times are days; 0 is before all, and 5.1 the moment after day 5."""
+
+    def at(days: float) -> datetime:
+        return BEFORE_ALL if days == 0 else LATER + 5 * DAY + MOMENT if days == 5.1 else LATER + days * DAY
+
+    terms = settled(
+        [Terms(at(since), span) for since, span in known],
+        acknowledged,
+        now=at(now),
+        last=None if last is None else at(last),
+    )
+    assert [(one.since, one.acknowledged) for one in terms] == [(at(since), span) for since, span in expected]
+    assert settled(terms, acknowledged, now=at(now), last=None if last is None else at(last)) == terms
+
+
+async def test_a_flag_keeps_its_time_though_the_clock_was_ahead_at_its_receipt_and_is_right_again() -> None:
+    """Attack: a shorter time is set then, and is applied to what was received before it."""
+    async with a_room() as room:
+        put(room.storage, admitted(a_statement(a_flag()), LATER + 2 * HOUR))
+        room.now = LATER + timedelta(minutes=10)
+        stricter = room.of_a_server(HOUR)
+        await stricter.begin()
+        room.now = LATER + 3 * HOUR
+        assert await stricter.state() == 0
+        room.now = LATER + 2 * HOUR + DAY
+        assert await stricter.state() == 1
+
+
+async def test_a_rule_of_a_clock_that_was_ahead_does_not_come_back_when_its_day_comes() -> None:
+    """Attack: silence is stated after an hour, eleven days after somebody set the clock wrong, though a day is set."""
+    async with a_room() as room:
+        room.now = LATER + 10 * DAY
+        await room.of_a_server(HOUR).begin()
+        room.now = LATER
+        server = room.of_a_server(DAY)
+        await server.begin()
+        room.now = LATER + 11 * DAY
+        put(room.storage, admitted(a_statement(a_flag()), room.now))
+        room.now += 2 * HOUR
+        assert await server.state() == 0
+        room.now += DAY
+        assert await server.state() == 1
+
+
+async def test_a_longer_time_holds_at_once_though_the_clock_was_ahead_at_the_start_that_set_it() -> None:
+    async with a_room() as room:
+        await room.of_a_server(HOUR).begin()
+        room.now = LATER + 10 * DAY
+        server = room.of_a_server(DAY)
+        await server.begin()
+        room.now = LATER + HOUR  # corrected while the exchange runs
+        assert await server.state() == 0
+        put(room.storage, admitted(a_statement(a_flag()), room.now))
+        room.now += 2 * HOUR
+        assert await server.state() == 0
+        room.now += DAY
+        assert await server.state() == 1
 
 
 async def test_more_than_fit_in_one_look_are_all_stated(monkeypatch: pytest.MonkeyPatch) -> None:

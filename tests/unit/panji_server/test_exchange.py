@@ -44,6 +44,7 @@ from support.statements import (
 from support.witnesses import WITNESSES, policy_text, seconds
 
 from panji.core import envelope as dsse
+from panji.core.checkpoint import open_checkpoint
 from panji.core.cosignature import read_answer
 from panji.core.directory import KeyRecord
 from panji.core.note import parse as parse_note
@@ -101,6 +102,7 @@ class Room:
             fail_closed=fail_closed,
             report=lambda *_, **__: None,
             clock=lambda: self.now,
+            elapsed=lambda: self.now - LATER,
         )
         self.exchange = Exchange(
             storage,
@@ -119,9 +121,9 @@ class Room:
         size = self.storage.extent()
         self.quorum.moved(size, self.storage.checkpoints([size])[size])
 
-    def cosigned(self) -> None:
-        """The witness cosigns the log's head."""
-        size, alder = self.storage.extent(), WITNESSES["alder"]
+    def cosigned(self, size: int = 0) -> None:
+        """The witness cosigns the log's head, or one before."""
+        size, alder = size or self.storage.extent(), WITNESSES["alder"]
         text = parse_note(self.storage.checkpoints([size])[size]).text
         self.quorum.add(size, read_answer(alder.cosign(text, seconds(self.now)), text, alder.verifier))
 
@@ -230,13 +232,51 @@ async def test_the_head_has_its_cosigned_companion_and_what_is_published_is_that
         await room.submit(signed(a_statement(id=an_id(1))))
         room.noticed()
         assert await room.exchange.head() == (room.storage.checkpoints([1])[1], "")
-        assert await room.exchange.published() == room.storage.checkpoints([1])[1]  # better than nothing
+        assert await room.exchange.published() == ""
         room.cosigned()
         await room.submit(signed(a_statement(id=an_id(2))))
         newest, cosigned = await room.exchange.head()
         assert newest == room.storage.checkpoints([2])[2]
         assert cosigned.startswith(room.storage.checkpoints([1])[1])
         assert await room.exchange.published() == cosigned
+
+
+async def test_what_is_published_never_goes_back_when_witnesses_come_later() -> None:
+    """A reader saw the newest head, and then an older one, cosigned: it had to call an honest exchange a liar."""
+    one, two, three, four = (signed(a_statement(id=an_id(number))) for number in (1, 2, 3, 4))
+    async with a_room() as room:
+        await room.submit(one)
+        await room.submit(two)
+        storage = room.storage
+        own = await room.exchange.published()
+    assert open_checkpoint(own, LOG.verifier).size == 2
+    async with a_room(storage, witnessed=True) as later:
+        assert await later.exchange.published() == own
+        later.quorum.moved(1, storage.checkpoints([1])[1])  # cosigned before the witnesses were turned off
+        later.cosigned(1)
+        assert later.quorum.size == 1
+        assert await later.exchange.published() == own
+        await later.submit(three)
+        assert await later.exchange.published() == own  # the newest may never be cosigned, and a later one be
+        later.noticed()
+        later.cosigned()
+        await later.submit(four)
+        published = await later.exchange.published()
+        assert published.startswith(storage.checkpoints([3])[3])
+        assert published == later.quorum.signed != storage.checkpoints([3])[3]
+
+
+async def test_a_restart_goes_on_publishing_what_was_cosigned() -> None:
+    async with a_room(witnessed=True) as room:
+        await room.submit(signed(a_statement(id=an_id(1))))
+        room.noticed()
+        room.cosigned()
+        cosigned = await room.exchange.published()
+        again = Room(room.storage, witnessed=True)
+        again.noticed()
+        again.cosigned()  # as the database has it
+        assert await again.exchange.published() == cosigned
+        await again.exchange.stop()
 
 
 async def test_without_witnesses_the_newest_head_is_published() -> None:

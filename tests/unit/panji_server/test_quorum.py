@@ -51,6 +51,7 @@ class Room:
     def __init__(self, policy: str = TWO_OF_THREE, *, fail_closed: bool = True, askable: str = "") -> None:
         urls = {name: f"http://{name}.example" for name in askable.split()}
         self.now = NOON
+        self.passed = timedelta(days=3)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.quorum = Quorum(
             parse_policy(policy_text(policy, urls=urls).encode()),
@@ -58,6 +59,7 @@ class Room:
             fail_closed=fail_closed,
             report=lambda event, **fields: self.events.append((event, fields)),
             clock=lambda: self.now,
+            elapsed=lambda: self.passed,
         )
 
     def moves(self, size: int) -> None:
@@ -72,6 +74,7 @@ class Room:
     def after(self, time: timedelta) -> str:
         """The reason for refusing what comes so much later, or the empty string."""
         self.now += time
+        self.passed += time
         refusal = self.quorum.refusal()
         assert refusal is None or refusal.retry_after
         return refusal.reason if refusal else ""
@@ -222,6 +225,29 @@ def test_an_exchange_that_does_not_fail_closed_reports_and_goes_on() -> None:
     assert [event for event, _ in room.events] == ["witnesses.overdue"]
 
 
+def test_a_clock_that_is_set_back_gives_the_witnesses_no_new_time(room: Room) -> None:
+    """Attack: whoever can set the clock back by a day keeps the witnesses away for a day."""
+    room.moves(3)
+    assert room.after(timedelta(seconds=30)) == ""
+    room.now -= timedelta(days=1)
+    assert room.after(timedelta(seconds=30)) == ""
+    assert room.after(timedelta(seconds=1)) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_clock_that_was_ahead_while_the_log_moved_gives_the_witnesses_no_new_time(room: Room) -> None:
+    room.now += timedelta(days=30)
+    room.moves(3)
+    room.now -= timedelta(days=30)
+    assert room.after(MINUTE) == ""
+    assert room.after(timedelta(seconds=1)) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_clock_that_is_set_ahead_makes_nobody_overdue(room: Room) -> None:
+    room.moves(3)
+    room.now += timedelta(days=30)
+    assert room.after(MINUTE) == ""
+
+
 # Witnesses that have seen another log.
 
 
@@ -290,6 +316,37 @@ def test_a_restart_gives_the_witnesses_no_new_time(room: Room) -> None:
     room.quorum.restore([row("alder", 3), row("birch", 3)], {3: signed(3)})
     room.quorum.moved(5, signed(5), NOON - 2 * MINUTE)
     assert room.after(MINUTE * 0) == Reason.WITNESSES_OVERDUE
+
+
+@pytest.mark.parametrize("kept", [["alder"], ["alder", "cedar"]])
+def test_a_newest_head_that_only_some_have_cosigned_gives_no_new_time_after_a_restart(kept: list[str]) -> None:
+    """Attack: the exchange is restarted again and again while one witness is kept away."""
+    room = Room("group trees all alder birch cedar")
+    room.quorum.restore([row(name, 5) for name in kept], {5: signed(5)})
+    room.quorum.moved(5, signed(5), NOON - 2 * MINUTE)
+    assert room.after(MINUTE * 0) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_restored_head_that_is_cosigned_after_a_restart_does_not_cover_those_after_it(room: Room) -> None:
+    room.quorum.restore([row("alder", 3), row("alder", 5)], {3: signed(3), 5: signed(5)})
+    room.quorum.moved(5, signed(5), NOON - timedelta(seconds=30))
+    room.hears("birch", 3)
+    assert room.quorum.size == 3
+    assert room.after(timedelta(seconds=30)) == ""
+    assert room.after(timedelta(seconds=1)) == Reason.WITNESSES_OVERDUE
+
+
+def test_a_restored_head_that_enough_have_cosigned_is_not_late(room: Room) -> None:
+    room.quorum.restore([row("alder", 5), row("birch", 5)], {5: signed(5)})
+    room.quorum.moved(5, signed(5), NOON - 2 * MINUTE)
+    assert room.after(timedelta(days=9)) == ""
+
+
+def test_a_first_statement_from_the_future_counts_from_now(room: Room) -> None:
+    """It was received while the clock was ahead."""
+    room.quorum.moved(5, signed(5), NOON + timedelta(days=1))
+    assert room.after(MINUTE) == ""
+    assert room.after(timedelta(seconds=1)) == Reason.WITNESSES_OVERDUE
 
 
 def test_kept_rows_that_prove_nothing_are_left_out(room: Room) -> None:

@@ -59,6 +59,7 @@ class Room:
             fail_closed=True,
             report=self.report,
             clock=lambda: self.now,
+            elapsed=lambda: self.now - LATER,
         )
         self.feeder = Feeder(self.quorum, storage, read=self.read, write=self.write, pace=pace, report=self.report)
         self._first = 1
@@ -224,6 +225,17 @@ async def test_after_a_restart_the_time_runs_from_the_first_statement_that_nobod
     refusal = room.quorum.refusal()
     assert refusal is not None
     assert refusal.reason is Reason.WITNESSES_OVERDUE
+
+
+async def test_a_restart_gives_no_new_time_though_one_witness_has_cosigned_the_newest_head() -> None:
+    """Attack: one of those that must cosign is kept away, and the exchange is restarted until statements are taken."""
+    async with a_room(log=3, names=("alder", "birch")) as room:
+        await until(lambda: {row.size for row in room.storage.cosignatures()} == {3})
+        again = Room(room.storage, room.witnesses, ALL, PACE)
+        again.now = LATER + timedelta(minutes=1, microseconds=1)
+        again.feeder.load()
+        again.quorum.asked()
+        assert "too few witnesses" in str(again.quorum.refusal())
 
 
 async def test_a_head_that_stays_the_newest_is_cosigned_anew() -> None:

@@ -10,6 +10,7 @@ from panji.cli.boundary import Exit, describe
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
 from panji.cli.output import Output, plain, table
 from panji.cli.records import case_record, line, statement_record, subject, summary
+from panji.core.checkpoint import MAX_SIZE
 from panji.core.display import safe
 from panji.core.vocabulary import CaseState, Category, TargetState
 from panji.errors import VerificationError
@@ -30,7 +31,9 @@ def add_to(app: typer.Typer) -> None:
 def watch(
     *,
     follow: Annotated[bool, typer.Option("--follow/--once", help="Wait for more, or end when all is read.")] = True,
-    after: Annotated[int | None, typer.Option(min=0, help="Sequence to go on after. [the stored cursor]")] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SIZE, help="Sequence to go on after. [the stored cursor]")
+    ] = None,
     skip: Annotated[
         int | None,
         typer.Option(min=1, help="First go on without this statement, which does not verify; its bytes are kept."),

@@ -16,7 +16,7 @@ from panji.cli.common import KEY_VARIABLE, NO_SERVER, JsonOption, ProfileOption,
 from panji.cli.output import Output, plain
 from panji.core import merkle
 from panji.core.audit import Audited, LogReader, Nodes, audit
-from panji.core.checkpoint import Checkpoint, open_checkpoint
+from panji.core.checkpoint import MAX_SIZE, Checkpoint, open_checkpoint
 from panji.core.entry import Entry
 from panji.core.note import MAX_BYTES, NoteVerifier
 from panji.core.tiles import ENTRIES, WIDTH, Tile, split_entries, width_of
@@ -167,9 +167,8 @@ def _head_of(text: str, newest: Checkpoint, nodes: Nodes, log: NoteVerifier) -> 
         if signed.size > newest.size:
             raise NoteError(f"the log is of {newest.size} entries, but it had signed {signed.size} before")
         return signed
-    size = int(text)
-    if size > newest.size:
-        raise InputError(f"the log has {newest.size} entries, so there is no size {size}")
+    if len(text) > len(str(MAX_SIZE)) or (size := int(text)) > newest.size:
+        raise InputError(f"the log has {newest.size} entries, and not that many")
     return Checkpoint(newest.origin, size, nodes.root(size))
 
 

@@ -32,8 +32,13 @@ class Folder(FileReader):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def put(self, path: str, content: bytes) -> None:
+    def put(self, path: str, content: bytes, *, durable: bool = False) -> None:
         """Write a file in one step, unless it is there already.
+
+        Args:
+            path: Of the file.
+            content: All of it.
+            durable: On the disk before it takes the place of the older one: a power cut leaves one of the two, whole.
 
         Raises:
             ConfigError: Something on the way, or in its place, is no folder or file of the directory's own.
@@ -50,6 +55,9 @@ class Folder(FileReader):
                 with os.fdopen(descriptor, "wb") as file:
                     os.fchmod(descriptor, _MODE)
                     file.write(content)
+                    if durable:
+                        file.flush()
+                        os.fsync(descriptor)
                 os.replace(new, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 os.unlink(new, dir_fd=parent)

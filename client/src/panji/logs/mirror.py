@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from panji.core.audit import Audited, Auditor, LogReader
 from panji.core.checkpoint import Checkpoint, open_checkpoint
 from panji.core.tiles import ENTRIES, top_down
-from panji.errors import AuditError, ConfigError, TransportError
+from panji.errors import AuditError, ConfigError, NoteError, TransportError
 from panji.logs.files import CHECKPOINT
 from panji.logs.folder import Folder
 from panji.logs.reading import read_ahead
@@ -59,6 +59,7 @@ class _Mirror(LogReader):
 
     def __init__(self, source: LogReader, directory: Path, log: NoteVerifier) -> None:
         self._source = source
+        self._directory = directory
         self._copy = Folder(directory)
         self._log = log
         self._unproven: list[tuple[Tile, bytes]] = []
@@ -76,7 +77,7 @@ class _Mirror(LogReader):
                     report(auditor.read, checkpoint.size)
         audited = auditor.result()
         os.sync()  # the tiles before the checkpoint: a power cut must not leave one without the others
-        self._copy.put(CHECKPOINT, signed.encode())
+        self._copy.put(CHECKPOINT, signed.encode(), durable=True)
         self._tidy(checkpoint.size, auditor.start)
         return replace(audited, older=sizes)
 
@@ -101,6 +102,11 @@ class _Mirror(LogReader):
             return open_checkpoint(self._copy.checkpoint(), self._log)
         except TransportError:
             return None
+        except (NoteError, AuditError) as error:
+            raise NoteError(
+                f"{self._directory / CHECKPOINT} is no head of this log: {error}. Remove it only if you know why: what"
+                " else is there is then proven anew, and nothing holds the log to what it had signed before"
+            ) from error
 
     def _take(self, auditor: Auditor, tile: Tile, data: bytes) -> bytes:
         try:

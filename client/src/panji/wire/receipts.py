@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
+from panji.core.checkpoint import MAX_SIZE
 from panji.core.receipt import Receipt
 from panji.errors import MalformedError
 from panji.v1 import receipt_pb2
@@ -34,8 +35,11 @@ def receipt_from_message(message: receipt_pb2.Receipt) -> Receipt:
     """Returns the receipt that a message says. Nothing is verified by this.
 
     Raises:
-        MalformedError: The time of receipt is out of range, or finer than the log's entries have it.
+        MalformedError: The time of receipt is out of range, or finer than the log's entries have it; or the sequence or
+            the index is one that no log can have.
     """
+    if max(message.sequence, message.index) > MAX_SIZE:
+        raise MalformedError(f"a sequence and an index are at most {MAX_SIZE}")
     received_at = to_datetime(message.received_at)
     if message.received_at.nanos % 1000:
         raise MalformedError("a time of receipt is in whole microseconds")

@@ -20,6 +20,8 @@ MAX_CONNECTIONS = 1000
 MAX_PER_ADDRESS = 100
 """Of one IPv4 address or one IPv6 network of 64 bits: nobody shuts the others out alone."""
 _HANDSHAKE_SECONDS = 5.0  # and as long for its counterpart at the end
+READING_SECONDS = 30.0
+"""How long a reader may take until all of an answer is on its way to it: as long as our own reader waits for one."""
 _BACKLOG = 128
 _IPV6_HOST_BITS = 64
 
@@ -83,12 +85,19 @@ class _Arrival(asyncio.Protocol):
         accepted = cast("asyncio.Transport", transport)
         address = _who(accepted)
         if self._door.enter(address):
-            own = socket.socket(fileno=os.dup(accepted.get_extra_info("socket").fileno()))
-            own.setblocking(False)
-            handshake = asyncio.create_task(self._shake_hands(own, address))
-            self._door.handshakes.add(handshake)
-            handshake.add_done_callback(self._door.handshakes.discard)
+            try:
+                own = socket.socket(fileno=os.dup(accepted.get_extra_info("socket").fileno()))
+            except OSError:  # no file descriptor is left
+                self._door.leave(address)
+            else:
+                self._begin(own, address)
         accepted.abort()
+
+    def _begin(self, own: socket.socket, address: str) -> None:
+        own.setblocking(False)
+        handshake = asyncio.create_task(self._shake_hands(own, address))
+        self._door.handshakes.add(handshake)
+        handshake.add_done_callback(self._door.handshakes.discard)
 
     async def _shake_hands(self, own: socket.socket, address: str) -> None:
         connection = _Connection(self._door, address)
@@ -108,12 +117,18 @@ class _Arrival(asyncio.Protocol):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection that may be served. Counted, where an address is given, or else when it is made."""
+    """One connection that may be served. Counted, where an address is given, or else when it is made.
+
+    Whoever asks and does not read is cut off: the server waits for each answer to be on its way before it makes the
+    next, and that has a time, however little is taken how often.
+    """
 
     def __init__(self, door: Door, address: str | None = None) -> None:
         self._door = door
         self._address = address
         self._handler: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     @property
     def begun(self) -> bool:
@@ -128,22 +143,34 @@ class _Connection(asyncio.Protocol):
                 accepted.abort()
                 return
             self._address = address
+        self._transport = accepted
         self._handler = self._door.server()
         self._handler.connection_made(accepted)
+        # Paused from the first byte that has to wait to the last, so that the pause is what the reader takes for it.
+        # Said last, since it may pause at once: the handshake's own last words may be waiting.
+        accepted.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         if self._handler is not None:
             self._handler.data_received(data)
 
     def pause_writing(self) -> None:
-        if self._handler is not None:
+        if self._handler is not None and self._transport is not None:
+            self._unread = asyncio.get_running_loop().call_later(READING_SECONDS, self._transport.abort)
             self._handler.pause_writing()
 
     def resume_writing(self) -> None:
+        self._no_longer_unread()
         if self._handler is not None:
             self._handler.resume_writing()
 
+    def _no_longer_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._no_longer_unread()
         if self._handler is not None:
             self._handler.connection_lost(exc)
         if self._address is not None:

@@ -20,7 +20,7 @@ from panji.core.tiles import ENTRIES, MAX_PATH, Tile
 from panji.errors import ConfigError, InputError, RefusedError
 from panji_server import tiles
 from panji_server.http.certificate import Certificate
-from panji_server.http.door import Door
+from panji_server.http.door import READING_SECONDS, Door
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +35,9 @@ _MAX_LINE = 1024
 _MAX_HEADERS = 64
 _MAX_FIELD = 4096
 _GRACE_SECONDS = 2.0
+_SEND_BYTES = 64 * 1024
+"""Of answers that the system holds for one connection (Linux: twice as many). By itself it would hold megabytes for
+each that asks and does not read, and for minutes after it was cut off."""
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _NEVER = "no-store"
@@ -188,6 +191,11 @@ def _bound(listen: str) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family)
+        listening = socket.create_server(address[:2], family=family)
     except OSError as error:
         raise ConfigError("log_http.listen", f"cannot listen on {listen}: {error}") from error
+    # Accepted connections have these from here.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READING_SECONDS * 1000))
+    return listening

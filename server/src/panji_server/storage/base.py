@@ -273,8 +273,8 @@ class Storage(ABC):
         """Returns how many statements each of these cases has, and bytes of envelopes, without reading them."""
 
     @abstractmethod
-    def keep_terms(self, terms: Terms) -> None:
-        """Keeps, durably, that these terms hold from now on. Called as :meth:`keep_presence` is."""
+    def keep_terms(self, terms: Sequence[Terms]) -> None:
+        """Keeps, durably, these terms in the place of those that were kept. Called as :meth:`keep_presence` is."""
 
     @abstractmethod
     def terms(self) -> list[Terms]:

@@ -330,11 +330,18 @@ class SQLiteStorage(Storage):
             records = _select_in(self._connection(), query, sorted(case_indexes))
             return dict.fromkeys(case_indexes, (0, 0)) | {index: (count, size) for index, count, size in records}
 
-    def keep_terms(self, terms: Terms) -> None:
+    def keep_terms(self, terms: Sequence[Terms]) -> None:
+        records = [(to_micros(one.since), one.acknowledged // timedelta(microseconds=1)) for one in terms]
         with _translated():
             connection = self._connection()
-            record = (to_micros(terms.since), terms.acknowledged // timedelta(microseconds=1))
-            connection.execute("INSERT OR REPLACE INTO terms VALUES (?, ?)", record)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("DELETE FROM terms")
+                connection.executemany("INSERT INTO terms VALUES (?, ?)", records)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
 
     def terms(self) -> list[Terms]:
         with _reading():

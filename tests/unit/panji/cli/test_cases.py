@@ -148,3 +148,8 @@ def test_people_read_what_they_have_skipped(panji: Any, exchange: Any) -> None:
     panji("watch", "--once", by="telegram")
     shown = panji("watch", "--once", "--skip", 1, by="telegram").stdout
     assert shown.startswith("#1 skipped: the receipt is of another statement")
+
+
+def test_a_sequence_that_no_feed_can_have_is_a_wrong_option(panji: Any) -> None:
+    told = panji.error("watch", "--once", "--after", 2**63, by="telegram", exit_code=2)
+    assert "not in the range" in told["message"]

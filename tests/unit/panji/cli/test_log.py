@@ -96,7 +96,10 @@ def test_consistency_with_a_signed_head_in_a_file(panji: Any, here: tuple[Any, .
         panji.error("log", "consistency", kept, *here, by="", exit_code=4)
 
 
-@pytest.mark.parametrize(("old", "new"), [(601, ""), (3, 601), (5, 3), ("nowhere", "")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(601, ""), (3, 601), (5, 3), ("nowhere", ""), pytest.param("9" * 5000, "", id="digits"), (1, "9" * 20)],
+)
 def test_consistency_between_what_is_not_there(panji: Any, here: tuple[Any, ...], old: Any, new: Any) -> None:
     panji.error("log", "consistency", old, *([new] if new else []), *here, by="", exit_code=2)
 

@@ -151,6 +151,39 @@ def test_a_directory_with_a_strangers_head_is_left_alone(directory: Path) -> Non
     assert files(directory) == {"checkpoint": b"another log's"}
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff", b"torn"])
+def test_a_head_that_is_none_is_named_with_its_file(directory: Path, content: bytes) -> None:
+    """The error is of the copy, not of the source; and nothing is copied before somebody has looked."""
+    mirrored(a_log(300), directory)
+    (directory / "checkpoint").write_bytes(content)
+    with pytest.raises(NoteError) as caught:
+        mirrored(a_log(600), directory)
+    assert str(directory / "checkpoint") in str(caught.value)
+    (directory / "checkpoint").unlink()
+    assert mirrored(a_log(600), directory).entries == 600
+
+
+def test_the_head_is_on_the_disk_before_it_takes_the_place_of_the_older_one(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut would leave an empty file, which stops the mirror until somebody comes."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(f"{os.fstat(descriptor).st_size} bytes on disk")
+
+    def replaced(old: str, new: str, **where: int) -> None:
+        replace(old, new, **where)
+        done.append(new)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr("os.replace", replaced)
+    mirrored(a_log(3), directory)
+    assert done[-2:] == [f"{len(a_log(3).files['checkpoint'])} bytes on disk", "checkpoint"]
+
+
 def test_a_place_that_cannot_be_written_is_a_wrong_configuration(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.statements import DIGEST, NOON
 
+from panji.core.checkpoint import MAX_SIZE
 from panji.core.receipt import Receipt
 from panji.errors import MalformedError
 from panji.v1 import receipt_pb2
@@ -33,7 +34,7 @@ RECEIPT = Receipt(
     checkpoint="exchange.example/log\n13\n…\n",
 )
 words = st.text(st.characters(exclude_categories=["Cs"]))
-numbers = st.integers(0, 2**64 - 1)
+numbers = st.integers(0, MAX_SIZE)
 receipts = st.builds(
     Receipt,
     digest=st.binary(),
@@ -84,6 +85,15 @@ def test_a_time_of_receipt_finer_than_the_logs_is_malformed() -> None:
     message = receipt_to_message(RECEIPT)
     message.received_at.nanos += 1
     with pytest.raises(MalformedError, match="whole microseconds"):
+        parse_receipt(message.SerializeToString())
+
+
+@pytest.mark.parametrize("field", ["sequence", "index"])
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+def test_a_place_that_no_log_can_have_is_malformed(field: str, number: int) -> None:
+    message = receipt_to_message(RECEIPT)
+    setattr(message, field, number)
+    with pytest.raises(MalformedError, match="at most 9223372036854775807"):
         parse_receipt(message.SerializeToString())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import socket
 import ssl
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from panji_server.exchange import Exchange
 
 SIZE = 260
+PATIENCE = 10.0
+"""Seconds until a test that hangs fails; nothing waits that long."""
 FOR_EVER = "public, max-age=31536000, immutable"
 BUNDLE = Tile(ENTRIES, 0)
 
@@ -453,7 +456,145 @@ async def test_a_reader_that_does_not_read_is_waited_for() -> None:
         await server.shutdown()
 
 
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+ASK = b"GET /tile/entries/000 HTTP/1.1\r\nHost: log\r\n\r\n"
+
+
+@asynccontextmanager
+async def a_door(
+    storage: MemoryStorage, certificate: Path | None = None, key: Path | None = None
+) -> AsyncIterator[tuple[tuple[str, int], door.Door]]:
+    """A listener's address and its door, which knows who is inside."""
+    config = LogHTTP(listen="127.0.0.1:0", certificate=certificate, key=key)
+    listener = LogListener(config, cast("Exchange", Reading(storage)))
+    await listener.start()
+    host, _, port = listener.address.rpartition(":")
+    try:
+        yield (host, int(port)), listener._door
+    finally:
+        await listener.stop()
+
+
+async def emptied(of: door.Door) -> None:
+    """Returns once nobody is inside any more."""
+    async with asyncio.timeout(PATIENCE):
+        while of._inside:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+
+
+@LOOPS
+@pytest.mark.parametrize("asked", [1, 250])
+def test_a_reader_that_asks_and_never_reads_is_cut_off(
+    whole: MemoryStorage,
+    loop: Callable[[], Any],
+    *,
+    asked: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Attack: a hundred connections of each of ten addresses ask, read nothing, and nobody else ever gets in."""
+    monkeypatch.setattr(door, "READING_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_SEND_BYTES", 1)  # so that an answer is not in the system's hands at once
+    monkeypatch.setattr(module, "_KEEPALIVE_SECONDS", 0.01)  # and one that is closed has it still to send
+
+    async def ask() -> None:
+        async with a_door(whole) as (address, opened):
+            with socket.socket() as reader:
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+                reader.setblocking(False)
+                running = asyncio.get_running_loop()
+                await running.sock_connect(reader, address)
+                while not opened._inside:  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0)
+                asking = asyncio.create_task(running.sock_sendall(reader, ASK * asked))
+                try:
+                    await emptied(opened)
+                finally:
+                    asking.cancel()
+                    await asyncio.gather(asking, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(ask())
+    assert not caplog.records
+
+
+@LOOPS
+def test_a_reader_over_tls_that_asks_and_never_reads_is_cut_off(
+    whole: MemoryStorage, files: Files, loop: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "READING_SECONDS", 0.05)
+
+    async def ask() -> None:
+        async with a_door(whole, files.certificate, files.key) as (address, opened):
+            _, writer = await asyncio.open_connection(*address, ssl=files.context())
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # of a socket's transport
+            writer.write(ASK * 250)
+            try:
+                await emptied(opened)
+            finally:
+                writer.transport.abort()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(ask())
+
+
+async def test_a_reader_that_takes_a_little_again_and_again_has_no_longer_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "READING_SECONDS", 0.01)
+    size = 20_000_000
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=bytes(size))
+
+    opened = door.Door(web.Server(answer), None)
+    with socket.create_server(("127.0.0.1", 0)) as listening_socket:
+        await opened.open(listening_socket)
+        with socket.create_connection(listening_socket.getsockname()) as reader:
+            reader.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(reader, b"GET / HTTP/1.1\r\nHost: log\r\n\r\n")
+            taken = len(await asyncio.get_running_loop().sock_recv(reader, 100))
+            while opened._inside and taken < size:
+                taken += len(await asyncio.get_running_loop().sock_recv(reader, 100))
+        assert taken < size
+        await opened.close()
+        await opened.server.shutdown()
+
+
+async def test_the_system_holds_little_for_one_that_does_not_read(whole: MemoryStorage) -> None:
+    """By itself it held 3.7 MB for each."""
+    async with a_door(whole) as (address, opened):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(ASK)
+        await reader.readline()
+        (inside,) = opened.server.connections
+        assert inside.transport is not None
+        accepted = inside.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * module._SEND_BYTES
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * door.READING_SECONDS
+        writer.close()
+
+
+async def test_a_connection_for_which_no_file_descriptor_is_left_gives_its_place_back(
+    whole: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attack: all descriptors are taken for a moment, and the address is shut out from then on."""
+    monkeypatch.setattr(door, "MAX_PER_ADDRESS", 1)
+
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with a_door(whole, files.certificate, files.key) as (address, opened):
+        with monkeypatch.context() as patched:
+            patched.setattr("os.dup", none_left)
+            async with silent(f"{address[0]}:{address[1]}", 1) as readers:
+                await closed(readers[0])
+        await emptied(opened)
+        assert await files.seen(f"{address[0]}:{address[1]}")
+    assert not caplog.records
+
+
+@LOOPS
 def test_what_came_before_the_handshake_could_begin_is_not_lost(tmp_path: Path, loop: Callable[[], Any]) -> None:
     """The exchange was busy, and the first words lay there when it came to accept the connection."""
     files = Files(tmp_path)

@@ -458,10 +458,10 @@ def test_flags_that_nobody_has_answered_are_overdue_oldest_first(storage: Storag
 
 def test_the_terms_that_held_are_kept_oldest_first(storage: Storage) -> None:
     assert storage.terms() == []
-    kept = [Terms(LATER, timedelta(hours=24)), Terms(LATER + timedelta(days=1), timedelta(hours=1))]
-    for terms in kept:
-        storage.keep_terms(terms)
-    assert storage.terms() == kept
+    day, hour = Terms(LATER, timedelta(hours=24)), Terms(LATER + timedelta(days=1), timedelta(hours=1))
+    for kept in ([day], [day, hour], [replace(day, since=LONG_AGO), hour], [day], []):
+        storage.keep_terms(kept)
+        assert storage.terms() == kept
 
 
 def test_what_was_stated_overdue_is_not_stated_again(storage: Storage) -> None:
