@@ -16,6 +16,7 @@ from support.memory import MemoryStorage
 from support.rooms import (
     LATER,
     LOG,
+    SECOND_PERSON,
     SIGNERS,
     a_directory,
     a_record,
@@ -35,6 +36,7 @@ from panji.core.keys import PrivateKeySigner
 from panji.core.statements import DirectoryRecord
 from panji.errors import AuditError
 from panji.wire.envelopes import encode_envelope, parse_envelope
+from panji.wire.statements import encode_statement
 from panji_server import startup
 from panji_server.erasures import Erasures
 from panji_server.rebuild import DifferenceError, compare, rebuild
@@ -126,6 +128,13 @@ def with_garbage(erasure: Admitted) -> Admitted:
     return replace(erasure, envelope=data, digest=dsse.digest(data))
 
 
+def as_something_else(erasure: Admitted) -> Admitted:
+    """The bytes of an erasure, by two persons who signed them under another type."""
+    signers = [SIGNERS[OPERATOR], SECOND_PERSON]
+    data = encode_envelope(dsse.sign(encode_statement(erasure.statement), signers, "text/plain"))
+    return replace(erasure, envelope=data, digest=dsse.digest(data))
+
+
 @EVERY_AUDIT
 @pytest.mark.parametrize(
     ("options", "why"),
@@ -140,6 +149,7 @@ def with_garbage(erasure: Admitted) -> Admitted:
             "an operator does not say it",
             id="a platform of another case",
         ),
+        pytest.param({"change": as_something_else}, "it was signed as something else", id="another type"),
         pytest.param({"exchange": "other.example/log"}, "said on another exchange", id="said on another exchange"),
     ],
 )
