@@ -20,9 +20,9 @@ from panji.wire.statements import peek
 from panji_server.admission import Rules, admit
 from panji_server.ledger import Ledger, receipts
 from panji_server.limits import units
+from panji_server.on_record import Procedures
 from panji_server.pace import Pace
 from panji_server.presence import Presence
-from panji_server.procedure import Procedures
 from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, Together, content_erased
 from panji_server.storage.base import StorageError
 from panji_server.tiles import newest_checkpoint

@@ -1,63 +1,23 @@
-"""The procedure: a file that is read at start, and what is on record. A case keeps the one that it was opened under."""
+"""The procedure that an exchange was told to go by: a file that is read at start, put on record, and then in force."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from panji.core.procedure import Procedure, parse_procedure
+from panji.core.procedure import parse_procedure
 from panji.core.vocabulary import Kind
 from panji.errors import ConfigError, InputError, RefusedError
-from panji_server.record import NEWEST, document_of
+from panji_server.on_record import NEWEST, document_of
 from panji_server.sequencing import Accepted
-from panji_server.storage.base import StorageError
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from panji.core.procedure import Procedure
     from panji_server.exchange import Exchange
     from panji_server.herald import Herald
     from panji_server.storage.base import Storage
-
-
-class Procedures:
-    """Every procedure that is on record, by its place in the log.
-
-    Args:
-        storage: Where the log is.
-
-    Raises:
-        StorageError: A record cannot be read.
-    """
-
-    def __init__(self, storage: Storage) -> None:
-        self._indexes: list[int] = []
-        self._found: list[Procedure] = []
-        before = NEWEST
-        while (row := storage.record(Kind.PROCEDURE_RECORD, before)) is not None:
-            try:
-                found = parse_procedure(document_of(row) or "")
-            except InputError as error:
-                raise StorageError(f"the procedure on record at index {row.index} is none: {error}") from error
-            self._indexes.insert(0, row.index)
-            self._found.insert(0, found)
-            before = row.index
-
-    @property
-    def current(self) -> Procedure | None:
-        """What holds for flags that come now, or None."""
-        return self._found[-1] if self._found else None
-
-    def of_case(self, index: int) -> Procedure | None:
-        """Returns what holds for the case that the flag at an index has opened, or None."""
-        position = bisect_left(self._indexes, index)
-        return self._found[position - 1] if position else None
-
-    def add(self, index: int, procedure: Procedure) -> None:
-        """Has what was just put on record hold from its place on."""
-        self._indexes.append(index)
-        self._found.append(procedure)
 
 
 class ProcedureFile:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from panji.core.directory import parse_directory
-from panji.core.statements import DirectoryRecord, ProcedureRecord
 from panji.core.succession import taken_back
 from panji.core.vocabulary import Kind
 from panji.errors import ConfigError, InputError, RefusedError
-from panji.wire.envelopes import parse_envelope
-from panji.wire.statements import parse_statement
 from panji_server.herald import Herald, operator_of
+from panji_server.on_record import NEWEST, document_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +18,7 @@ if TYPE_CHECKING:
     from panji.core.directory import Directory
     from panji.core.keys import PublicKey
     from panji_server.exchange import Exchange
-    from panji_server.storage.base import Row, Storage
-
-NEWEST = 2**62
-"""Above every index of the log."""
+    from panji_server.storage.base import Storage
 
 
 class DirectoryOnRecord:
@@ -69,14 +64,6 @@ class DirectoryOnRecord:
 def recorded(storage: Storage) -> str | None:
     """Returns the directory's text as it was recorded last, or None where it never was."""
     return document_of(storage.record(Kind.DIRECTORY_RECORD, NEWEST))
-
-
-def document_of(row: Row | None) -> str | None:
-    """Returns the document that a record has, or None where there is no record."""
-    if row is None:
-        return None
-    body = parse_statement(parse_envelope(row.envelope).payload).body
-    return body.document if isinstance(body, DirectoryRecord | ProcedureRecord) else None
 
 
 def must_follow(before: str | None, directory: Directory, now: datetime) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from panji.core.case import Case
     from panji.core.procedure import Occasion
-    from panji_server.procedure import Procedures
+    from panji_server.on_record import Procedures
     from panji_server.storage import base
 
 _UNKNOWN = Presence(None, None)

@@ -19,8 +19,8 @@ from panji_server.admission import Rules
 from panji_server.exchange import Exchange
 from panji_server.herald import Herald
 from panji_server.limits import RateLimit
+from panji_server.on_record import NEWEST, document_of
 from panji_server.procedure import ProcedureFile
-from panji_server.record import NEWEST, document_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

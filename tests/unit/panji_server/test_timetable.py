@@ -21,7 +21,7 @@ from support.statements import (
 
 from panji.core import case as cases
 from panji.core.procedure import Presence, agenda, due_now, parse_procedure
-from panji_server.procedure import Procedures
+from panji_server.on_record import Procedures
 from panji_server.storage.base import UNTIL_FETCHED, Terms, Timer
 from panji_server.timetable import Timetable
 

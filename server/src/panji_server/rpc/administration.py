@@ -17,7 +17,7 @@ from panji.wire.envelopes import parse_envelope
 from panji.wire.receipts import delivery_to_message
 from panji.wire.statements import peek
 from panji.wire.times import to_timestamp
-from panji_server.record import NEWEST
+from panji_server.on_record import NEWEST
 from panji_server.rpc.call import CALL
 
 if TYPE_CHECKING:
