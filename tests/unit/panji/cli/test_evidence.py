@@ -178,7 +178,7 @@ def test_a_later_record_than_the_one_that_was_asked_for_is_refused(
     exchange.record()
     honest = exchange._record
     monkeypatch.setattr(exchange, "_record", lambda _: honest(99))
-    assert "that the log has there" in panji.error("evidence", "export", case, exit_code=4)["message"]
+    assert "on record there" in panji.error("evidence", "export", case, exit_code=4)["message"]
 
 
 def test_an_exchange_that_refuses_otherwise_fails_the_export(
