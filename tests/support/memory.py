@@ -17,6 +17,7 @@ from panji_server.storage.base import (
     CaseFilter,
     Commit,
     CosignatureRow,
+    Due,
     Fetched,
     Head,
     Known,
@@ -130,16 +131,18 @@ class MemoryStorage(Storage):
     def terms(self) -> list[Terms]:
         return list(self._state.terms)
 
-    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
+    def due(self, now: datetime, limit: int) -> list[Due]:
         self._check()
         found = sorted(
             (one.at, index) for index, one in self._state.timers.items() if one is not None and one.at <= now
         )
-        return [(index, self._state.cases[index]) for _, index in found[:limit]]
+        return [Due(index, self._state.cases[index], id(self._state.timers[index])) for _, index in found[:limit]]
 
-    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
+    def set_timers(self, timers: Mapping[int, Timer | None], turns: Mapping[int, int] | None = None) -> None:
         self._check()
-        self._state = replace(self._state, timers={**self._state.timers, **timers})
+        now = self._state.timers
+        kept = {index: one for index, one in timers.items() if turns is None or turns[index] == id(now.get(index))}
+        self._state = replace(self._state, timers={**now, **kept})
 
     def set_missing_timers(self, now: datetime) -> None:
         over = {CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED}

@@ -19,7 +19,7 @@ from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
 from panji_server.directory import DirectorySource
 from panji_server.sequencing import Accepted, Admitted, CaseRoom, Repeated, one_by_one, sequence
-from panji_server.storage.base import Timer
+from panji_server.storage.base import AT_ONCE, Timer
 from support.exchange import directory_toml
 from support.statements import (
     EXCHANGE,
@@ -193,7 +193,7 @@ def put_into(
     *items: Admitted | Together,
     salt: Callable[[], bytes] | None = None,
     room: CaseRoom = CaseRoom(),  # noqa: B008 - frozen
-    first_look: Callable[[int, Case], Timer | None] = lambda _, case: Timer(case.updated_at),
+    first_look: Callable[[int, Case, bool], Timer | None] = lambda _index, _case, _untouched: Timer(AT_ONCE),
 ) -> list[Any]:
     """The same within a transaction that the test has opened."""
     statements = [item.statement for item in one_by_one(items)]

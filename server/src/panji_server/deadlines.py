@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from panji.core.procedure import Presence, due_now
-from panji.errors import Reason, RefusedError
+from panji.errors import InputError, Reason, RefusedError
 from panji_server.sequencing import Accepted
 from panji_server.storage.base import Terms, Timer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panji_server.exchange import Exchange
     from panji_server.herald import Herald
     from panji_server.sequencing import Admitted
+    from panji_server.storage.base import Due, Row
 
 POLL_SECONDS = 1.0
 """How late a deadline may be stated. What it says of itself, ``due_at``, is exact."""
@@ -64,11 +65,12 @@ def settled(known: Sequence[Terms], acknowledged: timedelta, *, now: datetime, l
 class _Look:
     """What a look at a case has found."""
 
-    index: int
-    case: Case
+    due: Due
     statements: list[Admitted]
     timer: Timer | None
     """When to look again, if nothing is stated now."""
+    problem: RefusedError | None = None
+    """Why nothing can be stated of it."""
 
 
 class Deadlines:
@@ -141,26 +143,35 @@ class Deadlines:
             fetched, seen = self._exchange.presence.take()
             if fetched or seen:
                 await self._exchange.keep_presence(fetched, seen)
-            looks = await self._exchange.read(self._look, found)
+            looks = await self._exchange.read(self._look_at, found)
             stated += await self._act(looks, tried)
         return stated
 
-    def _look(self, found: Sequence[tuple[int, Case]]) -> list[_Look]:
+    def _look_at(self, found: Sequence[Due]) -> list[_Look]:
         """Finds out what is due of some cases. Runs in a reader's thread."""
-        storage, now = self._exchange.storage, self._clock()
-        flags = {row.index: row for row in storage.rows([index for index, _ in found])}
-        looks = []
-        for index, case in found:
-            fetched = storage.fetched(case.platform, flags[index].sequence)
-            last_seen = self._exchange.presence.last_seen(case.platform) or storage.last_seen(case.platform)
-            presence = Presence(fetched.at if fetched else None, last_seen)
-            due = due_now(self._exchange.timetable.occasions(index, case, presence), now)
-            statements = [
-                one for occasion in due for one in self._herald.timed(case, occasion, fetched, last_seen, now)
-            ]
-            timer = self._exchange.timetable.next_look(index, case, presence, now)
-            looks.append(_Look(index, case, statements, timer))
-        return looks
+        flags = {row.index: row for row in self._exchange.storage.rows([one.index for one in found])}
+        return [self._look(one, flags[one.index]) for one in found]
+
+    def _look(self, one: Due, flag: Row) -> _Look:
+        storage, timetable, now = self._exchange.storage, self._exchange.timetable, self._clock()
+        index, case = one.index, one.case
+        fetched = storage.fetched(case.platform, flag.sequence)
+        last_seen = self._exchange.presence.last_seen(case.platform) or storage.last_seen(case.platform)
+        delivered_at = self._answered_first(one) if fetched is None else fetched.at
+        presence = Presence(delivered_at, last_seen)
+        try:
+            due = due_now(timetable.occasions(index, case, presence), now)
+            said = [each for occasion in due for each in self._herald.timed(case, occasion, fetched, last_seen, now)]
+        except InputError as error:  # a procedure that an older release took says what no statement can
+            return _Look(one, [], Timer(now + _AGAIN), RefusedError(Reason.STATEMENT_INVALID, str(error)))
+        return _Look(one, said, timetable.next_look(index, case, presence, now))
+
+    def _answered_first(self, one: Due) -> datetime | None:
+        """When the platform first said anything in the case: whoever answers a flag has it, however it got there."""
+        if not one.case.level and not one.case.decision:
+            return None
+        rows = self._exchange.storage.case_rows([one.index])[one.index]
+        return next((row.received_at for row in rows if row.sender == one.case.platform), None)
 
     async def _act(self, looks: Sequence[_Look], tried: set[int]) -> int:
         """States what is due, and sets the timers of cases of which nothing is.
@@ -171,8 +182,9 @@ class Deadlines:
         stated = 0
         statements = [one for look in looks for one in look.statements]
         outcomes = iter(await self._exchange.state(statements) if statements else ())
-        timers = {look.index: look.timer for look in looks if not look.statements}
+        timers: dict[int, Timer | None] = {}
         for look in looks:
+            index, case = look.due.index, look.due.case
             pairs = [(one, next(outcomes)) for one in look.statements]
             taken = sum(isinstance(outcome, Accepted) for _, outcome in pairs)
             stated += (taken + 1) // 2  # one to each side
@@ -180,15 +192,20 @@ class Deadlines:
             unstated = [
                 refusal
                 for one, refusal in refused
-                if look.index in tried or not await self._is_needless(one.statement.id, refusal)
+                if index in tried or not await self._is_needless(one.statement.id, refusal)
             ]
+            if look.problem is not None:
+                unstated.append(look.problem)
             if unstated:
-                self._unstated_of(look.case, unstated[0])
-                timers[look.index] = Timer(self._clock() + _AGAIN)
+                self._unstated_of(case, unstated[0])
+                timers[index] = Timer(self._clock() + _AGAIN)
+            elif not look.statements:
+                timers[index] = look.timer
             elif refused and not taken:
-                tried.add(look.index)
+                tried.add(index)
         if timers:
-            await self._exchange.chore(partial(self._exchange.storage.set_timers, timers))
+            turns = {look.due.index: look.due.turn for look in looks}
+            await self._exchange.chore(partial(self._exchange.storage.set_timers, timers, turns))
         return stated
 
     def _unstated_of(self, case: Case, refusal: RefusedError) -> None:

@@ -19,7 +19,7 @@ from panji.core.statements import (
     ProcedureRecord,
     Statement,
 )
-from panji.core.vocabulary import Kind, Role
+from panji.core.vocabulary import Deadline, Kind, Role
 from panji.errors import ConfigError
 from panji.wire.envelopes import encode_envelope
 from panji.wire.statements import encode_statement
@@ -77,7 +77,9 @@ class Herald:
             last_seen_at: When the platform was last there.
             now: The time of issue.
         """
-        about = f"{case.id}\n{occasion.deadline.name}\n"
+        # By what the time is counted from, too: a clock that begins anew may have a deadline at the same instant.
+        began = case.restore_since if occasion.deadline is Deadline.RESTORED else case.clock.since
+        about = f"{case.id}\n{occasion.deadline.name}\n{began}\n"
         if occasion.kind is not Kind.DEADLINE_MISSED:
             about += f"{occasion.kind}\n{occasion.number}\n"
         body = _body(occasion, fetched, last_seen_at)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from panji_server.storage.base import Known, Timer
 
 
-FirstLook: TypeAlias = "Callable[[int, Case], Timer | None]"
+FirstLook: TypeAlias = "Callable[[int, Case, bool], Timer | None]"
 _RETRY = timedelta(seconds=1)
 
 
@@ -143,8 +143,8 @@ def sequence(
         signer: The log's key.
         salt: Gives 16 fresh random bytes.
         room: How much a side may say in a case.
-        first_look: When the exchange has to look at a case again, by the index of its flag and the case; None: not any
-            more.
+        first_look: When the exchange has to look at a case again, by the index of its flag, the case, and whether
+            nothing was said in it but its flag; None: not any more.
     """
     group = _Group(head, known, room)
     drafts: list[Row | Repeated | RefusedError] = []
@@ -189,10 +189,18 @@ def sequence(
         nodes=extension.nodes,
         head=Head(extension.frontier, group.rows[-1].received_at),
         checkpoint=signed,
-        timers={index: first_look(index, case) for index, case in group.changed.items()} if first_look else {},
+        timers=_timers(group, head, first_look) if first_look else {},
         erased=group.erased,
     )
     return Sequenced(outcomes, written)
+
+
+def _timers(group: _Group, head: Head, first_look: FirstLook) -> dict[int, Timer | None]:
+    touched = {row.case_index for row in group.rows if row.index != row.case_index}
+    return {
+        index: first_look(index, case, index >= head.frontier.size and index not in touched)
+        for index, case in group.changed.items()
+    }
 
 
 def content_erased() -> RefusedError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from panji.core.procedure import Answer, Conditions, Presence, Procedure, Rule, Since, Terms, Within, agenda
 from panji.core.vocabulary import Deadline
-from panji_server.storage.base import UNTIL_FETCHED, Timer
+from panji_server.storage.base import AT_ONCE, UNTIL_FETCHED, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +35,21 @@ class Timetable:
         self.terms: Sequence[base.Terms] = ()
         """How long platforms have for a first answer where no procedure is on record, oldest first."""
 
-    def first_look(self, index: int, case: Case) -> Timer | None:
-        """Returns when a case that a statement has just opened or changed is to be looked at; None: not any more."""
+    def first_look(self, index: int, case: Case, untouched: bool) -> Timer | None:
+        """Returns when a case that a statement has just opened or changed is to be looked at; None: not any more.
+
+        Args:
+            index: Of its flag.
+            case: As it stands.
+            untouched: Nothing was said in it but its flag.
+        """
         procedure = self._procedures.of_case(index)
         if procedure is None:
             return self._first_answer(case)
-        if case.updated_at != case.opened_at:
-            # What it had to wait for may have changed: only who knows whether the flag was fetched can say.
-            return Timer(case.updated_at) if _may_owe(case, procedure) else None
+        if not untouched or any(one.unseen_for is not None for one in procedure.escalations):
+            # What it has to wait for depends on whether the flag was fetched, or on whether anybody is there: at once,
+            # whatever the clock says now, somebody who knows looks at it.
+            return Timer(AT_ONCE) if _may_owe(case, procedure) else None
         return _timer(agenda(case, procedure, _UNKNOWN), case, procedure, _UNKNOWN, case.opened_at)
 
     def occasions(self, index: int, case: Case, presence: Presence) -> list[Occasion]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,15 +22,17 @@ from support.statements import (
     a_correspondence,
     a_decision,
     a_flag,
+    a_review,
     a_statement,
     an_acknowledgement,
     an_id,
+    an_objection,
 )
 
 from panji.core.keys import PrivateKeySigner
 from panji.core.procedure import Occasion
 from panji.core.statements import DeadlineMissed, DeadlineNear, Escalation, ProcedureRecord
-from panji.core.vocabulary import CaseState, Deadline, Kind
+from panji.core.vocabulary import CaseState, Deadline, Kind, ReviewResult
 from panji.errors import Reason, RefusedError
 from panji.wire.envelopes import parse_envelope
 from panji.wire.statements import parse_statement
@@ -44,8 +46,7 @@ from panji_server.sequencing import Accepted
 from panji_server.storage.base import Fetched, StorageError, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Callable
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(hours=24)
@@ -509,7 +510,7 @@ async def test_what_the_exchange_itself_takes_in_has_its_timer_from_the_start() 
 async def test_a_server_that_starts_looks_at_every_case_that_is_not_over_and_has_no_timer() -> None:
     """A database that an older release, or a rebuild, has left without timers."""
     async with a_room(PROCEDURE) as room:
-        put(room.storage, *flags(2), first_look=lambda _index, _case: None)
+        put(room.storage, *flags(2), first_look=lambda _index, _case, _untouched: None)
         fetch(room, LATER, through=2)
         assert await passing(room, 4) == 0
         await room.deadlines.begin()
@@ -529,3 +530,137 @@ async def test_a_statement_that_the_log_never_takes_makes_no_endless_loop(monkey
         monkeypatch.setattr(room.exchange, "state", never)
         assert await room.deadlines.state() == 0
         assert room.unstated == [(an_id(1), Reason.MOVE_NOT_ALLOWED)]
+
+
+@asynccontextmanager
+async def in_between(room: Room, happens: Callable[[], None]) -> AsyncIterator[None]:
+    """Something happens once, between a look and what comes of it."""
+    real, left = room.exchange.chore, [happens]
+
+    async def chore(work: Any) -> Any:
+        if left:
+            left.pop()()
+        return await real(work)
+
+    room.exchange.chore = chore  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        room.exchange.chore = real  # type: ignore[method-assign]
+
+
+async def test_a_flag_that_is_fetched_while_it_is_looked_at_is_looked_at_again() -> None:
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(1))
+        await passing(room, 4)
+        room.storage.advance_timers(room.now)
+        async with in_between(room, lambda: fetch(room, LATER + 5 * HOUR)):
+            await passing(room, 5)
+        await passing(room, 17, 29, 30)
+        assert [one[1:3] for one in room.occasions()][-3:] == [
+            ("deadline_near", Deadline.DECIDED),
+            ("deadline_missed", Deadline.DECIDED),
+            ("escalation", Deadline.DECIDED),
+        ]
+
+
+async def test_an_answer_that_lets_the_clock_go_on_while_the_case_is_looked_at_is_not_overlooked() -> None:
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        fetch(room, LATER)
+        question = reply(flag, a_clarification_request(), 50)
+        put(room.storage, replace(question, received_at=LATER + HOUR))
+        answer = reply(flag, a_clarification_answer(), 51, in_reply_to=question.digest)
+
+        def answered() -> None:
+            put(room.storage, replace(answer, received_at=LATER + 2 * HOUR))
+
+        async with in_between(room, answered):
+            await passing(room, 1)
+        await passing(room, 2, 25)
+        assert ("deadline_missed", Deadline.DECIDED) in [one[1:3] for one in room.occasions()]
+
+
+async def test_a_reply_with_the_flags_own_time_of_receipt_is_a_reply_all_the_same() -> None:
+    """The exchange's clock is behind the log, and every receipt is of the same instant."""
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag, first_look=room.exchange.timetable.first_look)
+        fetch(room, LATER)
+        put(room.storage, reply(flag, an_acknowledgement(), 50), first_look=room.exchange.timetable.first_look)
+        await passing(room, 12, 24, 25)
+        assert [one[1:3] for one in room.occasions()] == [
+            ("deadline_near", Deadline.DECIDED),
+            ("deadline_missed", Deadline.DECIDED),
+            ("escalation", Deadline.DECIDED),
+        ]
+
+
+async def test_a_clock_that_was_ahead_for_a_moment_makes_nothing_late() -> None:
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag, first_look=room.exchange.timetable.first_look)
+        fetch(room, LATER)
+        ahead = replace(reply(flag, a_correspondence(), 50), received_at=LATER + 400 * HOUR)
+        put(room.storage, ahead, first_look=room.exchange.timetable.first_look)
+        await passing(room, 2, 4)
+        assert [one[1] for one in room.occasions()] == ["deadline_near", "deadline_missed"]
+
+
+async def test_a_platform_that_answers_has_the_flag_however_it_got_there() -> None:
+    """Attack: it reads by GetCase only, works every case, and no time for a decision ever runs."""
+    async with a_room(PROCEDURE) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        put(room.storage, replace(reply(flag, an_acknowledgement(), 50), received_at=LATER + HOUR))
+        await passing(room, 1, 13, 25)
+        assert [one[:3] for one in room.occasions()] == [
+            ("13:00:00", "deadline_near", Deadline.DECIDED),
+            ("1 day, 1:00:00", "deadline_missed", Deadline.DECIDED),
+        ]
+
+
+async def test_a_clock_that_begins_anew_is_stated_anew_though_it_ends_at_the_same_instant() -> None:
+    """Targets that a review has opened again, with the end of the same day before them."""
+    day = HEAD + rule(
+        "today", "warn_at = [0.5]", decided='decided = { since = "delivered", end_of_day = "Asia/Jakarta" }'
+    )
+    async with a_room(day) as room:
+        (flag,) = flags(1)
+        put(room.storage, flag)
+        fetch(room, LATER)
+        end = datetime(2026, 5, 4, 17, tzinfo=UTC)
+        room.now = LATER + (end - LATER) / 2
+        assert await room.deadlines.state() == 1
+        decision = reply(flag, a_decision(), 50)
+        put(room.storage, replace(decision, received_at=room.now))
+        objection = reply(flag, an_objection(), 51, in_reply_to=decision.digest, sender=MINISTRY, recipient=PLATFORM)
+        put(room.storage, replace(objection, received_at=room.now))
+        review = reply(
+            flag, a_review(1, result=ReviewResult.OVERTURNED), 52, in_reply_to=objection.digest, sender=PLATFORM,
+            recipient=MINISTRY,
+        )  # fmt: skip
+        put(room.storage, replace(review, received_at=room.now))
+        room.now = end
+        room.now -= timedelta(minutes=1)
+        assert await room.deadlines.state() == 1
+        room.now = end
+        assert await room.deadlines.state() == 1
+        assert room.unstated == []
+        assert [one[1] for one in room.occasions()] == ["deadline_near", "deadline_near", "deadline_missed"]
+
+
+async def test_what_no_statement_can_say_is_told_once_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A procedure on record that an older release took: its warning comes at no whole per cent."""
+    async with a_room(PROCEDURE) as room:
+        put(room.storage, *flags(2))
+        real = room.exchange.timetable.occasions
+
+        def odd(index: int, case: Any, presence: Any) -> Any:
+            found = real(index, case, presence)
+            return [replace(one, number=0) if one.number == 50 and case.id == an_id(1) else one for one in found]
+
+        monkeypatch.setattr(room.exchange.timetable, "occasions", odd)
+        assert await passing(room, 2) == 1
+        assert room.unstated == [(an_id(1), Reason.STATEMENT_INVALID)]

@@ -22,7 +22,7 @@ from support.statements import (
 from panji.core import case as cases
 from panji.core.procedure import Presence, agenda, due_now, parse_procedure
 from panji_server.on_record import Procedures
-from panji_server.storage.base import UNTIL_FETCHED, Terms, Timer
+from panji_server.storage.base import AT_ONCE, UNTIL_FETCHED, Terms, Timer
 from panji_server.timetable import Timetable
 
 if TYPE_CHECKING:
@@ -59,36 +59,36 @@ BY_PROCEDURE = timetable(procedure=True)
 
 
 def test_where_nothing_is_agreed_on_a_flag_is_looked_at_when_its_first_answer_is_due() -> None:
-    assert A_DAY.first_look(5, a_case()) == Timer(OPENED + timedelta(days=1))
+    assert A_DAY.first_look(5, a_case(), True) == Timer(OPENED + timedelta(days=1))
     assert A_DAY.next_look(5, a_case(), NEVER, OPENED) == Timer(OPENED + timedelta(days=1))
 
 
 def test_the_quick_look_at_a_flag_is_what_its_agenda_says() -> None:
     (missed,) = A_DAY.occasions(5, a_case(), NEVER)
-    assert A_DAY.first_look(5, a_case()) == Timer(missed.at)
+    assert A_DAY.first_look(5, a_case(), True) == Timer(missed.at)
 
 
 def test_the_time_that_held_when_the_flag_was_received_holds_for_it() -> None:
     two = timetable(Terms(LONG_AGO, timedelta(days=1)), Terms(OPENED + HOUR, HOUR))
-    assert two.first_look(5, a_case()) == Timer(OPENED + timedelta(days=1))
+    assert two.first_look(5, a_case(), True) == Timer(OPENED + timedelta(days=1))
 
 
 def test_a_case_that_was_answered_or_stated_late_is_looked_at_no_more() -> None:
     answered = after(a_case(), an_acknowledgement())
     late = after(a_case(), a_deadline_missed())
     for case in (answered, late):
-        assert A_DAY.first_look(5, case) is None
+        assert A_DAY.first_look(5, case, False) is None
         assert A_DAY.next_look(5, case, NEVER, OPENED + HOUR) is None
 
 
 def test_without_a_procedure_and_without_a_time_nothing_is_due() -> None:
     nothing = timetable()
-    assert nothing.first_look(5, a_case()) is None
+    assert nothing.first_look(5, a_case(), True) is None
     assert nothing.occasions(5, a_case(), NEVER) == []
 
 
 def test_by_a_procedure_a_flag_is_looked_at_first_for_its_receipt_and_when_it_is_fetched() -> None:
-    assert BY_PROCEDURE.first_look(5, a_case()) == Timer(OPENED + 2 * HOUR, waits=True)
+    assert BY_PROCEDURE.first_look(5, a_case(), True) == Timer(OPENED + 2 * HOUR, waits=True)
 
 
 def test_a_flag_of_which_nothing_is_due_before_it_is_fetched_waits_for_that() -> None:
@@ -98,8 +98,8 @@ def test_a_flag_of_which_nothing_is_due_before_it_is_fetched_waits_for_that() ->
 
 def test_a_case_in_which_something_was_said_is_looked_at_at_once_while_an_answer_is_owed() -> None:
     asked = after(a_case(), a_clarification_request())
-    assert BY_PROCEDURE.first_look(5, asked) == Timer(OPENED + HOUR)
-    assert BY_PROCEDURE.first_look(5, after(a_case(), a_decision())) is None
+    assert BY_PROCEDURE.first_look(5, asked, False) == Timer(AT_ONCE)
+    assert BY_PROCEDURE.first_look(5, after(a_case(), a_decision()), False) is None
 
 
 def test_a_case_keeps_the_procedure_below_its_flag() -> None:

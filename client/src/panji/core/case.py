@@ -432,7 +432,7 @@ def _changed(case: Case, reply: Statement, by: Role, digest: bytes, now: datetim
             return replace(_decided(case, decided), decision=digest)
         case Correction(targets=corrected):
             _about(case, reply, [one.target for one in corrected], by)
-            return replace(_with(case, {one.target: _status(one) for one in corrected}), decision=digest)
+            return replace(_with(case, {one.target: _corrected(case, one) for one in corrected}), decision=digest)
         case Withdrawal(targets=targets):
             return _with(case, dict.fromkeys(_about(case, reply, targets, by), TargetStatus(TargetState.WITHDRAWN)))
         case Objection(targets=targets) | CounterNotice(targets=targets):
@@ -514,6 +514,12 @@ def _status(decided: TargetDecision) -> TargetStatus:
     return TargetStatus(state, decided.outcome, decided.refusal)
 
 
+def _corrected(case: Case, decided: TargetDecision) -> TargetStatus:
+    """What a correction makes of a target. One that leaves it as it was ends no objection to it."""
+    before, after = _at(case, decided.target), _status(decided)
+    return before if replace(before, pending=False) == after else after
+
+
 def _reviewed(case: Case, results: Mapping[int, ReviewResult], now: datetime) -> Case:
     _must_cover("review.targets", results.keys(), case.pending_targets, "contested")
     fallen = {position for position, result in results.items() if result is ReviewResult.OVERTURNED}
@@ -529,7 +535,9 @@ def _reviewed(case: Case, results: Mapping[int, ReviewResult], now: datetime) ->
     # The platform has found its own decision wrong: it is looking at these again, and has all of its time for that.
     case = _with(case, dict.fromkeys(fallen, TargetStatus()))
     stated = tuple(one for one in case.stated if one.deadline is not Deadline.DECIDED)
-    return replace(case, level=AcknowledgementLevel.UNDER_REVIEW, clock=Clock(now), stated=stated)
+    # What keeps the platform from acting keeps it from restoring others, whose clock goes on.
+    stops = tuple(one for one in case.clock.stops if one.cause is StopCause.OBSTACLE)
+    return replace(case, level=AcknowledgementLevel.UNDER_REVIEW, clock=Clock(now, stops), stated=stated)
 
 
 def _to_restore(case: Case, positions: Iterable[int], now: datetime) -> Case:

@@ -41,6 +41,8 @@ KEY_COLUMNS = {"target": 2}
 """How many of the first columns make a record's key, where it is not one."""
 
 
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a case is looked at that is to be looked at now, whatever the clock says."""
 UNTIL_FETCHED = datetime(9999, 12, 31, tzinfo=UTC)
 """When a case is looked at of which nothing is due before its platform has fetched the flag."""
 UNBOUNDED = 2**62
@@ -143,6 +145,17 @@ class Known:
     """What the sides have said in the cases that are to be erased, in the log's order, by case index."""
     said: Mapping[tuple[int, str], tuple[int, int]]
     """How many statements each sender has in the cases asked for, and how many bytes, by case index and sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A case that is to be looked at."""
+
+    index: int
+    """Of its flag."""
+    case: Case
+    turn: int
+    """Of its timer: another one each time that it is set."""
 
 
 class Timer(NamedTuple):
@@ -295,12 +308,18 @@ class Storage(ABC):
         """Returns the terms that have held, oldest first."""
 
     @abstractmethod
-    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
+    def due(self, now: datetime, limit: int) -> list[Due]:
         """Returns the cases that are to be looked at by now, those first whose time came first; at most ``limit``."""
 
     @abstractmethod
-    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
-        """Sets, durably, when cases are looked at again; None: not any more. Called as :meth:`keep_presence` is."""
+    def set_timers(self, timers: Mapping[int, Timer | None], turns: Mapping[int, int] | None = None) -> None:
+        """Sets, durably, when cases are looked at again; None: not any more. Called as :meth:`keep_presence` is.
+
+        Args:
+            timers: By the index of the flag.
+            turns: Of the timers that they come in the place of, where they must: what was set meanwhile, by a commit or
+                when the flag was fetched, stays.
+        """
 
     @abstractmethod
     def set_missing_timers(self, now: datetime) -> None:

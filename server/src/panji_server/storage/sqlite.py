@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import uuid
@@ -39,6 +40,7 @@ from panji_server.storage.base import (
     CaseFilter,
     Commit,
     CosignatureRow,
+    Due,
     Fetched,
     Head,
     InUseError,
@@ -103,8 +105,10 @@ CREATE TABLE cases (
 ) STRICT;
 CREATE INDEX cases_authority ON cases (authority, idx);
 CREATE INDEX cases_platform ON cases (platform, idx);
--- When the exchange has to look at a case again: until then nothing is to be stated of it.
-CREATE TABLE timer (case_idx INTEGER PRIMARY KEY, at INTEGER NOT NULL, waits INTEGER NOT NULL) STRICT;
+-- When the exchange has to look at a case again: until then nothing is to be stated of it. The turn is a random number,
+-- another one each time that a timer is set, so that nobody overwrites what was set meanwhile.
+CREATE TABLE timer (case_idx INTEGER PRIMARY KEY, at INTEGER NOT NULL, waits INTEGER NOT NULL, turn INTEGER NOT NULL
+) STRICT;
 CREATE INDEX timer_at ON timer (at);
 CREATE TABLE target (
     case_idx INTEGER NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, outcome INTEGER NOT NULL,
@@ -357,31 +361,45 @@ class SQLiteStorage(Storage):
             records = self._connection().execute("SELECT since, acknowledged FROM terms ORDER BY since").fetchall()
             return [Terms(from_micros(since), timedelta(microseconds=span)) for since, span in records]
 
-    def due(self, now: datetime, limit: int) -> list[tuple[int, Case]]:
+    def due(self, now: datetime, limit: int) -> list[Due]:
         query = (
-            f"SELECT {_CASE} FROM timer t JOIN cases c ON c.idx = t.case_idx JOIN statement s ON s.idx = c.idx "
+            f"SELECT {_CASE}, t.turn FROM timer t JOIN cases c ON c.idx = t.case_idx JOIN statement s ON s.idx = c.idx "
             "WHERE t.at <= ? ORDER BY t.at, t.case_idx LIMIT ?"
         )
         with self._snapshot() as connection:
-            return list(_with_targets(connection, connection.execute(query, (to_micros(now), limit)).fetchall()))
+            records = connection.execute(query, (to_micros(now), limit)).fetchall()
+            cases = _with_targets(connection, [record[:-1] for record in records])
+            return [Due(index, case, record[-1]) for (index, case), record in zip(cases, records, strict=True)]
 
-    def set_timers(self, timers: Mapping[int, Timer | None]) -> None:
+    def set_timers(self, timers: Mapping[int, Timer | None], turns: Mapping[int, int] | None = None) -> None:
         with self._writing() as connection:
-            connection.executemany("INSERT OR REPLACE INTO timer VALUES (?, ?, ?)", _timer_records(timers))
-            _stop_timers(connection, timers)
+            if turns is None:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, random())", _timer_records(timers)
+                )
+                _stop_timers(connection, timers)
+                return
+            connection.executemany(
+                "UPDATE timer SET at = ?, waits = ?, turn = random() WHERE case_idx = ? AND turn = ?",
+                [(at, waits, index, turns[index]) for index, at, waits in _timer_records(timers)],
+            )
+            connection.executemany(
+                "DELETE FROM timer WHERE case_idx = ? AND turn = ?",
+                [(index, turns[index]) for index, one in timers.items() if one is None],
+            )
 
     def set_missing_timers(self, now: datetime) -> None:
         with self._writing() as connection:
             over = ", ".join(str(int(state)) for state in (CaseState.WITHDRAWN, CaseState.DECIDED, CaseState.ERASED))
             connection.execute(
-                f"INSERT INTO timer SELECT idx, ?, 0 FROM cases WHERE state NOT IN ({over}) "
+                f"INSERT INTO timer SELECT idx, ?, 0, random() FROM cases WHERE state NOT IN ({over}) "
                 "AND idx NOT IN (SELECT case_idx FROM timer)",
                 (to_micros(now),),
             )
 
     def advance_timers(self, now: datetime) -> None:
         with self._writing() as connection:
-            connection.execute("UPDATE timer SET at = :now WHERE at > :now", {"now": to_micros(now)})
+            connection.execute("UPDATE timer SET at = :now, turn = random() WHERE at > :now", {"now": to_micros(now)})
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -406,7 +424,7 @@ class SQLiteStorage(Storage):
     def keep_presence(self, fetched: Collection[Fetched], seen: Mapping[str, datetime]) -> None:
         # Before the row that says how far it is by now: what was fetched is what lies between the two.
         further = (
-            "UPDATE timer SET at = :at, waits = 0 WHERE waits AND case_idx IN ("
+            "UPDATE timer SET at = :at, waits = 0, turn = random() WHERE waits AND case_idx IN ("
             "SELECT idx FROM statement WHERE recipient = :recipient AND sequence <= :through AND kind = 'flag' AND "
             "sequence > (SELECT coalesce(max(through), 0) FROM fetched WHERE recipient = :recipient))"
         )
@@ -650,7 +668,8 @@ class _SQLiteAppend(Append):
         self._insert(
             "INSERT INTO node VALUES", [(node_key(level, index), value) for level, index, value in commit.nodes]
         )
-        self._insert("INSERT OR REPLACE INTO timer VALUES", _timer_records(commit.timers))
+        turn = secrets.randbits(62)
+        self._insert("INSERT OR REPLACE INTO timer VALUES", [(*one, turn) for one in _timer_records(commit.timers)])
         _stop_timers(self._connection, commit.timers)
         if commit.erased:
             self._erase(commit.erased)

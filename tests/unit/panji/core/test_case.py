@@ -670,8 +670,15 @@ def test_a_correction_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_correction_of_what_was_contested_ends_the_objection() -> None:
-    case = apply(objected(a_case_in(CaseState.DECIDED), 1), a_correction(1))
+    case = apply(objected(a_case_in(CaseState.DECIDED), 1), a_correction(a_target_decision(1, Outcome.LABELLED)))
     assert (case.state, case.open_question) == (CaseState.DECIDED, b"")
+
+
+def test_a_correction_that_changes_nothing_ends_no_objection() -> None:
+    """Attack: a platform says the same again, and is spared the review."""
+    before = objected(a_case_in(CaseState.DECIDED), 1)
+    after = apply(before, a_correction(1))
+    assert (after.state, after.open_question, after.pending_targets) == (CaseState.OBJECTED, before.open_question, (1,))
 
 
 def test_only_what_is_decided_can_be_corrected() -> None:

@@ -449,21 +449,21 @@ def test_cases_are_looked_at_in_the_order_of_their_times(storage: Storage) -> No
     put(storage, *flags(4))
     times = [LATER + timedelta(minutes=n) for n in range(4)]
     storage.set_timers({0: Timer(times[2]), 1: Timer(times[0]), 2: Timer(times[3]), 3: None})
-    assert [index for index, _ in storage.due(times[2], 10)] == [1, 0]
-    assert [case.id for _, case in storage.due(times[2], 1)] == [an_id(2)]
+    assert [one.index for one in storage.due(times[2], 10)] == [1, 0]
+    assert [one.case.id for one in storage.due(times[2], 1)] == [an_id(2)]
     assert storage.due(LONG_AGO, 10) == []
     storage.set_timers({1: None, 0: Timer(times[3])})
-    assert [index for index, _ in storage.due(times[3], 10)] == [0, 2]
+    assert [one.index for one in storage.due(times[3], 10)] == [0, 2]
     storage.advance_timers(times[1])
-    assert [index for index, _ in storage.due(times[1], 10)] == [0, 2]
+    assert [one.index for one in storage.due(times[1], 10)] == [0, 2]
 
 
 def test_a_commit_sets_and_ends_the_timers_of_its_cases(storage: Storage) -> None:
     first, second = flags(2)
     put(storage, first, second)
-    assert [index for index, _ in storage.due(LATER, 10)] == [0, 1]
-    put(storage, reply(first, an_acknowledgement(), 50), first_look=lambda _index, _case: None)
-    assert [index for index, _ in storage.due(LATER, 10)] == [1]
+    assert [one.index for one in storage.due(LATER, 10)] == [0, 1]
+    put(storage, reply(first, an_acknowledgement(), 50), first_look=lambda _index, _case, _untouched: None)
+    assert [one.index for one in storage.due(LATER, 10)] == [1]
 
 
 def test_a_flag_that_is_fetched_for_the_first_time_is_looked_at_then_where_that_is_waited_for(storage: Storage) -> None:
@@ -471,11 +471,11 @@ def test_a_flag_that_is_fetched_for_the_first_time_is_looked_at_then_where_that_
     never, fetched = LATER + timedelta(days=99), LATER + timedelta(minutes=1)
     storage.set_timers({0: Timer(never, waits=True), 1: Timer(never), 2: Timer(never, waits=True)})
     storage.keep_presence([Fetched(PLATFORM, 2, "spiffe://test.example/telegram", fetched)], {})
-    assert [index for index, _ in storage.due(fetched, 10)] == [0]
+    assert [one.index for one in storage.due(fetched, 10)] == [0]
     storage.set_timers({0: Timer(never)})
     later = LATER + timedelta(minutes=2)
     storage.keep_presence([Fetched(PLATFORM, 3, "spiffe://test.example/telegram", later)], {})
-    assert [index for index, _ in storage.due(later, 10)] == [2]
+    assert [one.index for one in storage.due(later, 10)] == [2]
 
 
 def test_a_case_that_is_not_over_and_has_no_timer_gets_one(storage: Storage) -> None:
@@ -484,7 +484,7 @@ def test_a_case_that_is_not_over_and_has_no_timer_gets_one(storage: Storage) -> 
     put(storage, reply(second, a_decision(), 50))
     storage.set_timers({0: None, 1: None, 2: Timer(LATER + timedelta(days=1))})
     storage.set_missing_timers(LATER)
-    assert [index for index, _ in storage.due(LATER, 10)] == [0]
+    assert [one.index for one in storage.due(LATER, 10)] == [0]
 
 
 def test_the_terms_that_held_are_kept_oldest_first(storage: Storage) -> None:

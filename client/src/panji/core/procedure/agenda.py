@@ -7,7 +7,7 @@ exchange, and anybody else who knows these, comes to the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from panji.core.procedure import clock
 from panji.core.procedure.deadlines import Answer, Since
@@ -102,8 +102,8 @@ def _of(
     yield Occasion(due_at, Kind.DEADLINE_MISSED, deadline, 0, due_at)
     if escalation is not None:
         origin = case.opened_at if escalation.counted_from is From.RECEIVED else due_at
-        unseen_since = presence.last_seen_at or start
-        for at, number, step, unseen in _ladder(escalation, origin, start, unseen_since):
+        times = _Times(start, origin, due_at, presence.last_seen_at or start)
+        for at, number, step, unseen in _ladder(escalation, times):
             to = tuple(Contact[one.name] for one in step.to)
             since = presence.last_seen_at if unseen else None
             yield Occasion(at, Kind.ESCALATION, deadline, number, due_at, to, since)
@@ -118,13 +118,20 @@ def _start(answer: Answer, since: Since, case: Case, presence: Presence) -> date
     return {Since.RECEIVED: case.opened_at, Since.DELIVERED: presence.delivered_at}.get(since)
 
 
-def _ladder(
-    escalation: Escalation, origin: datetime, start: datetime, unseen_since: datetime
-) -> Iterator[tuple[datetime, int, Step, bool]]:
+class _Times(NamedTuple):
+    """From when the steps of a ladder are counted."""
+
+    start: datetime
+    origin: datetime
+    due_at: datetime
+    unseen_since: datetime
+
+
+def _ladder(escalation: Escalation, times: _Times) -> Iterator[tuple[datetime, int, Step, bool]]:
     """When each step is taken, and whether it comes earlier since nobody is there to meet the deadline."""
     for number, step in enumerate(escalation.steps, 1):
-        at, unseen = origin + step.after, False
+        at, unseen = max(times.origin + step.after, times.due_at), False
         if number == 1 and escalation.unseen_for is not None:
-            early = max(unseen_since + escalation.unseen_for, start)
+            early = max(times.unseen_since + escalation.unseen_for, times.start)
             at, unseen = min(at, early), early < at
         yield at, number, step, unseen
