@@ -96,9 +96,9 @@ def _of(
     due_at = clock.due(within, start, pauses)
     if due_at is None:  # the clock stands still
         return
+    # Where the whole of the time is reached, so is each part of it.
     for part, at in zip(terms.warn_at, clock.warnings(within, start, terms.warn_at, pauses), strict=True):
-        if at is not None:
-            yield Occasion(at, Kind.DEADLINE_NEAR, deadline, round(part * 100), due_at)
+        yield Occasion(at or due_at, Kind.DEADLINE_NEAR, deadline, round(part * 100), due_at)
     yield Occasion(due_at, Kind.DEADLINE_MISSED, deadline, 0, due_at)
     if escalation is not None:
         origin = case.opened_at if escalation.counted_from is From.RECEIVED else due_at
