@@ -98,6 +98,7 @@ def test_content_is_erased_by_two_persons_and_the_record_stays(own: Running, tmp
         assert refusal.value.reason is Reason.MOVE_NOT_ALLOWED
         assert [one.case.id for one in ministry.cases()] == [kept.statement.id]
         assert list(ministry.cases(states=[CaseState.ERASED])) == []
+        assert [one.id for one in ministry.erased_cases()] == [flag.statement.id]
         # The log only grew.
         ministry.consistency_proof(before, ministry.checkpoint())
     # Whoever reads the feed from its beginning finds the places, proven, and nothing missing.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from typing import Any
 
@@ -90,6 +92,47 @@ def test_people_see_a_table_of_cases(panji: Any) -> None:
     assert "DECIDED" in panji("case", "list").stdout
 
 
+def test_a_list_that_is_cut_short_says_so_and_how_to_see_the_rest(panji: Any) -> None:
+    first, second = (panji.submit()["id"] for _ in range(2))
+    cut = panji("case", "list", "--limit", 1)
+    assert second in cut.stdout
+    assert first not in cut.stdout
+    assert "there are more cases than these 1, the newest: --limit N lists more" in cut.stderr
+    for limit in (2, 3):
+        assert "more cases" not in panji("case", "list", "--limit", limit).stderr
+    told = panji("case", "list", "--limit", 1, "--json")
+    assert "more cases" in json.loads(told.stderr)["warning"]["message"]
+
+
+def test_erased_cases_are_listed_as_the_exchanges_word_and_only_when_asked_for(panji: Any, exchange: Any) -> None:
+    kept, gone, older = (panji.submit()["id"] for _ in range(3))
+    exchange.erase(gone)
+    exchange.erase(older)
+    assert [one["id"] for one in panji.records("case", "list")] == [kept]
+    claimed = panji.records("case", "list", "--state", "erased")
+    assert [(one["type"], one["id"], one["state"], one["verified"]) for one in claimed] == [
+        ("erased_case", older, "ERASED", False),
+        ("erased_case", gone, "ERASED", False),
+    ]
+    shown = panji("case", "list", "--state", "erased").stdout
+    assert gone in shown
+    assert "No cases." not in shown
+    assert "the exchange's word" in shown
+    assert "panji watch --once --after 0" in shown
+    both = panji.records("case", "list", "--state", "erased", "--state", "submitted")
+    assert [one["id"] for one in both] == [kept, older, gone]
+    assert "more cases" in panji("case", "list", "--state", "erased", "--limit", 1).stderr
+    assert panji.records("case", "list", "--state", "erased", "--test") == []
+
+
+def test_an_erased_case_whose_sides_are_no_names_is_not_shown(panji: Any, exchange: Any) -> None:
+    """Attack: what cannot be verified, with a line break in it."""
+    case = panji.submit()["id"]
+    exchange.erase(case)
+    exchange._cases[case] = dataclasses.replace(exchange._cases[case], platform="telegram\nall is well")
+    assert panji.error("case", "list", "--state", "erased", exit_code=4)["reason"] == "VERIFICATION_FAILED"
+
+
 def test_a_case_shows_its_targets_and_its_timeline(panji: Any) -> None:
     case = panji.submit("--test")["id"]
     shown = panji("case", "show", case).stdout
@@ -121,7 +164,7 @@ def test_people_see_what_each_statement_made_of_the_case_who_is_waited_for_and_w
     assert "is to decide" not in shown
     assert "\nkominfo may say: verification, withdrawal, correspondence\n" in shown
     assert "\ntelegram may say: obstacle, decision, correspondence\n" in shown
-    assert "\nthe operator may say: erasure" in shown
+    assert re.search(r"\nthe operator may say: .*erasure", shown)
 
 
 def test_people_see_an_obstacle_and_what_is_to_be_decided_and_restored(panji: Any) -> None:
