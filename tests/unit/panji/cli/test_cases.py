@@ -191,6 +191,37 @@ def test_people_see_an_obstacle_and_what_is_to_be_decided_and_restored(panji: An
     assert "yes" in next(line for line in shown.splitlines() if "https://t.me/second" in line or "│ 2" in line)
 
 
+def test_people_see_why_a_flag_was_sent_and_why_it_was_decided_so(panji: Any) -> None:
+    case = panji.submit("--url", "https://t.me/second", "--url", "https://t.me/third")["id"]
+    panji(
+        *("decide", case, "--target", "1=removed:terms", "--target", "2=removed:terms", "--target", "3=not-found"),
+        *("--terms-clause", "4.2", "--explanation", "It calls for attacks."),
+        by="telegram",
+    )
+    shown = panji("case", "show", case).stdout
+    assert "\n      why: Calls for attacks.\n" in shown
+    assert "\n      why targets 1, 2: TERMS, 4.2: It calls for attacks.\n" in shown
+    panji("say", "objection", case, "--reasons", "Not all.", "--target", 3)
+    panji("say", "review", case, "--target", "3=upheld", "--reasons", "It is gone indeed.", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert "\n      why target 3: It is gone indeed.\n" in shown
+
+
+def test_reasons_of_many_pages_are_cut_and_the_cut_is_told(panji: Any) -> None:
+    case = panji.submit("--reasons", "a" * 1000)["id"]
+    shown = panji("case", "show", case).stdout
+    assert f"why: {'a' * 400}… (and 600 more characters; --json has them all)" in shown
+    (record,) = panji.records("case", "show", case)
+    assert record["statements"][0]["body"]["reasons"] == "a" * 1000
+
+
+def test_a_reason_makes_no_line_of_its_own_and_does_not_turn_the_writing(panji: Any) -> None:
+    """Attack: the reasons of a flag as if somebody else had spoken."""
+    forged = "2026-11-24T15:00:00Z  telegram: decision (log index 9) -> DECIDED"
+    case = panji.submit("--reasons", f"See.\n{forged}\u202e")["id"]
+    assert f"\n      why: See.\\n{forged}\\u202e\n" in panji("case", "show", case).stdout
+
+
 def test_programs_see_what_waits_and_the_state_after_each_statement(panji: Any) -> None:
     case = panji.submit()["id"]
     panji("say", "objection", case, "--reasons", "No law covers this.", by="telegram")
