@@ -499,6 +499,14 @@ def test_semicolons_separate_where_commas_do_not() -> None:
     assert importer.read(csv_file(row, header=header)).rows[0].flag
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "marked"])
+def test_a_file_in_another_encoding_is_told_the_line_and_what_to_do(mark: bytes) -> None:
+    first = ROW.format(flag="A") + "URL,https://a.example/1,"
+    text = "\n".join([HEADER, first, first.replace("Why.", "Perché."), ""])
+    with pytest.raises(InputError, match=r"line 3 .*Save it again as UTF-8"):
+        importer.read(mark + text.encode("latin-1"))
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
