@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sysconfig
 import zipfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from support.exchange import Running
 
+    from panji.core.note import NoteVerifier
+
 PANJI = str(Path(sysconfig.get_path("scripts"), "panji"))
 
 
@@ -46,13 +49,14 @@ def connect(own: Running, organisation: str) -> Client:
     return Client.connect(Profile.load(own.world.made.profiles[organisation]))
 
 
-def by_hand(data: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
+def by_hand(data: bytes, folder: Path, log: NoteVerifier) -> subprocess.CompletedProcess[str]:
     """Runs the steps of the bundle as a clerk would."""
     with zipfile.ZipFile(BytesIO(data)) as archive:
         archive.extractall(folder)
     steps = (folder / "HOW-TO-CHECK.id.txt").read_text("utf-8").splitlines()
     commands = "\n".join(line[4:] for line in steps if line.startswith("    "))
-    return subprocess.run(["sh"], input=commands, cwd=folder, capture_output=True, text=True, check=False)
+    known = os.environ | {"V": str(log)}
+    return subprocess.run(["sh"], input=commands, cwd=folder, env=known, capture_output=True, text=True, check=False)
 
 
 def test_a_decided_case_is_proven_by_both_sides_when_the_exchange_is_gone(own: Running, tmp_path: Path) -> None:
@@ -78,7 +82,7 @@ def test_a_decided_case_is_proven_by_both_sides_when_the_exchange_is_gone(own: R
     command = [PANJI, "evidence", "verify", str(file), "--log-key", str(own.world.log)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
-    checked = by_hand(bundles[1], tmp_path / "unpacked")
+    checked = by_hand(bundles[1], tmp_path / "unpacked", own.world.log)
     assert checked.returncode == 0, checked.stderr
 
 
@@ -97,5 +101,5 @@ async def test_silence_is_proven_to_both_sides(impatient: Running, tmp_path: Pat
     evidence = verify(data, impatient.world.log)
     assert Proven.SILENCE in proven(evidence)
     assert {Unproven.DELIVERY, Unproven.CONTENT} <= set(unproven(evidence))
-    checked = by_hand(data, tmp_path / "unpacked")
+    checked = by_hand(data, tmp_path / "unpacked", impatient.world.log)
     assert checked.returncode == 0, checked.stderr

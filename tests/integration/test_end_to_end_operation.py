@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 import socket
@@ -274,7 +275,7 @@ def test_check_looks_and_touches_nothing_that_runs(own: Running, capsys: pytest.
 def test_serve_says_in_one_line_what_it_serves_where_and_for_whom(small_world: World) -> None:
     made = small_world.made
     panji = str(Path(sysconfig.get_path("scripts"), "panji"))
-    for entries in ("0 entries", "1 entry"):  # the directory goes on record at the first start
+    for entries in ("1 entry", "1 entry"):  # the directory goes on record at the first start, and only there
         with subprocess.Popen([panji, "serve", "--config", str(made.config)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             said = process.stdout.readline().decode()
@@ -288,7 +289,9 @@ def test_start_is_told_with_what_it_starts_from(own: Running) -> None:
     event = own.wait_for("exchange.started")
     assert (event["version"], event["origin"]) == (__version__, own.world.made.origin)
     assert (event["listen"], event["log_key"]) == (own.world.made.listen, own.world.made.log_key)
-    assert (event["size"], event["checked"], event["root"], event["organisations"]) == (0, 0, "", 4)
+    # Of the log that it serves: the directory is on record by then, and its leaf is the root.
+    root = base64.b64encode(own["operator"].call("GetInclusionProof", index=0, size=1).leaf_hash).decode()
+    assert (event["size"], event["checked"], event["root"], event["organisations"]) == (1, 0, root, 4)
 
 
 # The directory.

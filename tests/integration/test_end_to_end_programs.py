@@ -97,11 +97,11 @@ def test_the_pages_have_a_program_for_platforms_each() -> None:
 
 
 @contextlib.contextmanager
-def program(own: Running, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
+def program(own: Running, stdout: int, stderr: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """The example, running."""
     profile = str(own.world.made.profiles["telegram"])
     command = [sys.executable, str(ROOT / "examples/platform.py"), "--profile", profile]
-    with subprocess.Popen(command, stdout=stdout) as process:
+    with subprocess.Popen(command, stdout=stdout, stderr=stderr) as process:
         try:
             yield process
         finally:
@@ -128,6 +128,15 @@ def test_the_example_goes_past_what_was_withdrawn_or_answered(own: Running, mini
     with program(own, subprocess.DEVNULL):
         until(ministry, decides(last))
     assert {one.case.state for one in ministry.cases()} == {CaseState.DECIDED, CaseState.WITHDRAWN}
+
+
+def test_the_example_ends_without_a_traceback_when_somebody_interrupts_it(own: Running, ministry: Client) -> None:
+    flag = flagged(ministry)
+    with program(own, subprocess.DEVNULL, subprocess.PIPE) as process:
+        until(ministry, decides(flag))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, said) == (130, b"")
 
 
 def test_the_example_killed_between_acknowledgement_and_decision_goes_on_from_there(

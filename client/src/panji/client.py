@@ -32,7 +32,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from panji import operations as ops
-from panji.case_list import CaseFilter, CaseList
+from panji.case_list import CaseFilter, CaseList, ErasedList
 from panji.core.statements import (
     Acknowledgement,
     ClarificationAnswer,
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from panji.case_list import OnUnverified
+    from panji.case_list import ErasedCase, OnUnverified
     from panji.core.checkpoint import Checkpoint
     from panji.core.statements import Body, Evidence, Flag, Question, TargetDecision
     from panji.core.tiles import Tile
@@ -368,7 +368,8 @@ class Client:
     ) -> Iterator[VerifiedCase]:
         """Yields our cases, newest first. Filters join with "and"; an empty one does not filter.
 
-        Each case is verified; that none was left out of the list is not.
+        Each case is verified; that none was left out of the list is not. Cases whose content was erased are in
+        :meth:`erased_cases`.
 
         Args:
             states: Only in these.
@@ -389,6 +390,30 @@ class Client:
             test=test,
         )
         cases = CaseList(self._operations, wanted, on_unverified)
+        while not cases.ended:
+            yield from self._run(cases.page())
+
+    def erased_cases(
+        self,
+        *,
+        category: Category | None = None,
+        counterpart: str = "",
+        opened_from: datetime | None = None,
+        opened_until: datetime | None = None,
+        test: bool = False,
+    ) -> Iterator[ErasedCase]:
+        """Yields those of our cases whose content was erased, newest first, as the exchange says: claims, not proven.
+
+        Nothing is left of them that could be verified, so :meth:`cases` has none. Filters are as there.
+        """
+        wanted = CaseFilter(
+            category=category,
+            counterpart=counterpart,
+            opened_from=opened_from,
+            opened_until=opened_until,
+            test=test,
+        )
+        cases = ErasedList(self._operations, wanted)
         while not cases.ended:
             yield from self._run(cases.page())
 
@@ -748,6 +773,28 @@ class AsyncClient:
             test=test,
         )
         cases = CaseList(self._operations, wanted, on_unverified)
+        while not cases.ended:
+            for one in await self._run(cases.page()):
+                yield one
+
+    async def erased_cases(
+        self,
+        *,
+        category: Category | None = None,
+        counterpart: str = "",
+        opened_from: datetime | None = None,
+        opened_until: datetime | None = None,
+        test: bool = False,
+    ) -> AsyncIterator[ErasedCase]:
+        """As :meth:`Client.erased_cases`."""
+        wanted = CaseFilter(
+            category=category,
+            counterpart=counterpart,
+            opened_from=opened_from,
+            opened_until=opened_until,
+            test=test,
+        )
+        cases = ErasedList(self._operations, wanted)
         while not cases.ended:
             for one in await self._run(cases.page()):
                 yield one

@@ -165,7 +165,8 @@ def init(
     """Write a development exchange. For development and tests only.
 
     Every organisation's folder holds all that it needs and nothing of another's, so it can be handed over alone; so
-    does ``exchange/``. Private keys are readable by their owner only.
+    does ``exchange/``. The operator's has ``second.toml`` too, the profile of the other person that an erasure takes.
+    Private keys are readable by their owner only.
 
     Args:
         directory: Where to; it must be empty or not exist.
@@ -201,6 +202,7 @@ def init(
     _write_private(directory / "ca" / "ca.key", ca.key)
     config = _write_exchange(directory / "exchange", ca, log, voice, text, origin=origin, listen=listen, now=now)
     _write_private(directory / operator / "keys" / "second.pem", second.to_pem().encode())
+    _write_public(directory / operator / "second.toml", _profile_toml(operator, listen, log_key, "second").encode())
     profiles = {}
     for one, signer in signers.items():
         folder = directory / one
@@ -316,7 +318,8 @@ def _key_toml(key: PublicKey, instant: str) -> list[str]:
     return ["", "[[organisation.key]]", f"spki = {_quoted(spki)}", f"valid_from = {instant}"]
 
 
-def _profile_toml(organisation: str, address: str, log_key: str) -> str:
+def _profile_toml(organisation: str, address: str, log_key: str, person: str = "") -> str:
+    """A profile; of another person, one with a key and a state of their own."""
     return f"""{_HEAD}organisation = {_quoted(organisation)}
 address = {_quoted(address)}
 server_name = "localhost"
@@ -325,8 +328,8 @@ directory = "directory.toml"
 ca = "tls/ca.pem"
 certificate = "tls/client.pem"
 key = "tls/client.key"
-signing_keys = ["keys/statements.pem"]
-state = "state.db"
+signing_keys = ["keys/{person or "statements"}.pem"]
+state = "{person or "state"}.db"
 """
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
-from panji.case_list import require_text
+from panji.case_list import ErasedCase, require_text
 from panji.core import merkle
 from panji.core.checkpoint import Checkpoint
 from panji.core.envelope import digest
@@ -418,6 +418,12 @@ class Operations:
             raise VerificationError("a case came that was not asked for")
         yield from self._believe(cases)
         return cases, response.next_page_token
+
+    @_of_one_log
+    def erased_cases(self, wanted: CaseFilter, page_token: str) -> Steps[tuple[list[ErasedCase], str]]:
+        """Fetches a page of what the exchange says of erased cases. None of it can be verified."""
+        response = yield from self._call(Rpc("ListCases", wanted.request(page_token, erased=True)))
+        return [ErasedCase.read(claimed) for claimed in response.cases], response.next_page_token
 
     @_of_one_log
     def checkpoint(self) -> Steps[Checkpoint]:

@@ -77,7 +77,8 @@ class Process:
             record=self._directory_read,
         )
         operator = operator_of(self._directory.current, voice.public_key, _now())
-        self._checkpoint, self._checked = startup.audit(storage, self._signer.verifier)
+        _, self._checked = startup.audit(storage, self._signer.verifier)
+        self._head = storage.current_head()
         must_follow(recorded(storage), self._directory.current, _now())
         self._procedure = ProcedureFile(config.procedure)
         self._procedure.must_follow(storage)
@@ -119,7 +120,7 @@ class Process:
         tls_context(config.log_http)
 
     def __str__(self) -> str:
-        size = self._checkpoint.size if self._checkpoint else 0
+        size = self._head.frontier.size
         return f"{self._config.origin}, {size} {'entry' if size == 1 else 'entries'}"
 
     @property
@@ -150,12 +151,13 @@ class Process:
         following: list[asyncio.Task[None]] = []
         # A new log's first statement is there before witnesses are asked, so that they are asked about something. A
         # version of the directory that an older log does not have yet gets there after they were.
-        if self._checkpoint is None:
+        if not self._head.frontier.size:
             await self._put_on_record()
         if self._feeder is not None:
             following.append(self._follow(self._feeder.follow()))
         await self._put_on_record()
         await self._deadlines.begin()
+        self._head = await self._exchange.read(self._storage.current_head)  # with what was put on record just now
         await server.start()
         await listener.start()
         self._started(server.port, listener.address)
@@ -265,7 +267,7 @@ class Process:
     # What it tells.
 
     def _started(self, port: int, log_http: str) -> None:
-        config, checkpoint = self._config, self._checkpoint
+        config, frontier = self._config, self._head.frontier
         listen = f"{config.listen.rpartition(':')[0]}:{port}"
         self._report(
             "exchange.started",
@@ -274,8 +276,8 @@ class Process:
             log_http=log_http,
             origin=config.origin,
             log_key=self.log_key,
-            size=checkpoint.size if checkpoint else 0,
-            root=base64.b64encode(checkpoint.root).decode("ascii") if checkpoint else "",
+            size=frontier.size,
+            root=base64.b64encode(frontier.root()).decode("ascii"),
             checked=self._checked,
             organisations=len(self._directory.current.organisations),
         )

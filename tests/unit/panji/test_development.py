@@ -119,6 +119,16 @@ def test_the_operator_has_two_persons_and_the_exchange_a_key_of_its_own(made: De
     assert directory.keys("operator", NOW) == (*persons, key("exchange/keys/statements.pem"))
 
 
+def test_the_operators_second_person_has_a_profile_with_a_key_and_a_state_of_their_own(made: Development) -> None:
+    first = Profile.load(made.profiles["operator"])
+    second = Profile.load(made.profiles["operator"].with_name("second.toml"))
+    assert second.organisation == first.organisation
+    assert second.state != first.state
+    (key,) = second.signing_keys
+    assert key == made.directory / "operator/keys/second.pem"
+    assert not set(second.signing_keys) & set(first.signing_keys)
+
+
 def test_the_settings_of_the_exchange_name_files_that_are_there(made: Development) -> None:
     settings = tomllib.loads(made.config.read_text())
     folder = made.config.parent

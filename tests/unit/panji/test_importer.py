@@ -357,7 +357,7 @@ def test_a_csv_row_is_told_what_it_lacks_by_column_and_line() -> None:
         ("authority_kind", "is none of ADMINISTRATIVE, JUDICIAL, LAW_ENFORCEMENT, ACCREDITED_PRIVATE"),
         ("authority_name", "is required"),
         ("deciding_name", "is required for a court order"),
-        ("good_faith", "is not true or false"),
+        ("good_faith", "is neither yes nor no"),
         ("kind", f"at line 3 is none of {', '.join(one.name for one in TargetKind if one)}"),
         ("legal_basis", "jurisdiction is required"),
         ("line", "at line 5 has no url, identifier, handle or hash: nobody could find it"),
@@ -369,6 +369,27 @@ def test_a_csv_row_is_told_what_it_lacks_by_column_and_line() -> None:
         ("urgency", "is required"),
         ("url", "at line 2 is no absolute http or https URL"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("yes", None),
+        ("TRUE", None),
+        ("no", "must be yes in a notice: that it is made in good faith (DSA art. 16(2)(d))"),
+        ("", "must be yes in a notice: that it is made in good faith (DSA art. 16(2)(d))"),
+        ("ya", "is neither yes nor no"),
+    ],
+)
+def test_good_faith_in_a_csv_file_is_yes_or_no_and_yes_in_a_notice(said: str, told: str | None) -> None:
+    notice = ROW.format(flag="A").replace("ORDER,", "NOTICE,", 1).removesuffix(",") + f"{said},URL,https://a.example/1,"
+    (row,) = importer.read(csv_file(notice)).rows
+    assert [(one.field, one.description) for one in row.violations] == ([("good_faith", told)] if told else [])
+
+
+def test_a_category_that_is_none_is_the_only_thing_wrong_with_its_sub_category() -> None:
+    row = only(FLAG, category="GAMBLNG")
+    assert [one.field for one in row.violations] == ["flag.category"]
 
 
 def test_a_header_that_is_wrong_is_told_every_column_and_the_nearest() -> None:
@@ -476,6 +497,14 @@ def test_semicolons_separate_where_commas_do_not() -> None:
     header = HEADER.replace(",", ";")
     row = ROW.format(flag="A").replace("; ", " ").replace(" LABEL", "").replace(",", ";") + "URL;https://a.example/1;"
     assert importer.read(csv_file(row, header=header)).rows[0].flag
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "marked"])
+def test_a_file_in_another_encoding_is_told_the_line_and_what_to_do(mark: bytes) -> None:
+    first = ROW.format(flag="A") + "URL,https://a.example/1,"
+    text = "\n".join([HEADER, first, first.replace("Why.", "Perché."), ""])
+    with pytest.raises(InputError, match=r"line 3 .*Save it again as UTF-8"):
+        importer.read(mark + text.encode("latin-1"))
 
 
 @pytest.mark.parametrize(

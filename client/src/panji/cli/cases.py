@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from panji.cli.boundary import Exit, describe
 from panji.cli.common import CaseArgument, JsonOption, ProfileOption, instant, name_of, session
 from panji.cli.output import Output, plain, table
-from panji.cli.records import case_record, line, statement_record, subject
+from panji.cli.records import case_record, erased_record, line, statement_record, subject
 from panji.cli.timeline import next_moves, timeline, waiting
 from panji.core.checkpoint import MAX_SIZE
 from panji.core.display import safe
@@ -17,6 +17,7 @@ from panji.core.vocabulary import CaseState, Category, TargetState
 from panji.errors import VerificationError
 
 if TYPE_CHECKING:
+    from panji.case_list import ErasedCase
     from panji.session import VerifiedCase
 
 
@@ -67,9 +68,19 @@ def list_cases(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List your cases, newest first. Their states are computed here, from statements verified here."""
+    """List your cases, newest first. Their states are computed here, from statements verified here.
+
+    Of cases whose content was erased by law nothing is left to verify: --state erased lists them, as the exchange says.
+    """
     out = Output(as_json=json)
+    wanted: dict[str, Any] = {
+        "category": category,
+        "counterpart": counterpart,
+        "opened_from": since,
+        "opened_until": until,
+    }
     found: list[VerifiedCase] = []
+    erased: list[ErasedCase] = []
     problems: list[VerificationError] = []
 
     def unverified(case_id: str, problem: VerificationError) -> None:
@@ -77,20 +88,24 @@ def list_cases(
         out.error(describe(VerificationError(f"case {case_id}: {problem}"))[1])
 
     with session(profile) as client:
-        cases = client.cases(
-            states=tuple(state or ()),
-            category=category,
-            counterpart=counterpart,
-            opened_from=since,
-            opened_until=until,
-            test=test,
-            on_unverified=unverified,
-        )
+        cases = client.cases(states=tuple(state or ()), test=test, on_unverified=unverified, **wanted)
         for one in islice(cases, limit):
             out.record(case_record(one))
             found.append(one)
+        more = next(cases, None) is not None
+        if state and CaseState.ERASED in state:
+            gone = client.erased_cases(test=test, **wanted)
+            erased = list(islice(gone, limit - len(found)))
+            more = more or next(gone, None) is not None
+    for each in erased:
+        out.record(erased_record(each))
     columns = ("case", "opened", "authority", "platform", "about", "state", "targets")
-    out.show(table(*columns, rows=map(_row, found)) if found else "No cases.")
+    rows = [*map(_row, found), *map(_erased_row, erased)]
+    out.show(table(*columns, rows=rows) if rows else "No cases.")
+    if erased:
+        out.show(_ERASED)
+    if more:
+        out.warn(f"there are more cases than these {limit}, the newest: --limit N lists more, --until TIME older ones")
     if problems:
         raise typer.Exit(Exit.VERIFICATION)
 
@@ -101,6 +116,17 @@ def _row(one: "VerifiedCase") -> tuple[str, ...]:
     counts = f"{len(case.targets)}, {open_} open" if open_ else str(len(case.targets))
     opened = case.opened_at.strftime("%Y-%m-%d %H:%M")
     return (case.id, opened, case.authority, case.platform, subject(case), case.state.name, counts)
+
+
+def _erased_row(one: "ErasedCase") -> tuple[str, ...]:
+    opened = one.opened_at.strftime("%Y-%m-%d %H:%M")
+    return (one.id, opened, one.authority, one.platform, one.category.name, CaseState.ERASED.name, "")
+
+
+_ERASED = (
+    "ERASED is the exchange's word: the content was erased by law, and nothing is left here to verify. The log keeps"
+    " the proof: 'panji watch --once --after 0' shows the signed erasures, 'panji log prove' their entries."
+)
 
 
 def show_case(

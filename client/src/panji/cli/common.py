@@ -158,6 +158,11 @@ def load_object(path: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path} {error}") from None
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            raise InputError(
+                f"{path} has more than one JSON value, and this takes one object; a file of flags, one a line, is for"
+                " 'panji import'"
+            ) from None
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"{path} is no JSON{where}") from None
     if not isinstance(entry, dict):

@@ -28,7 +28,7 @@ from panji.cli.records import refusal_record
 from panji.client import Client
 from panji.core.display import safe
 from panji.core.identifier import new_id
-from panji.errors import InputError, Reason, RefusedError
+from panji.errors import InputError, PanjiError, Reason, RefusedError
 from panji.importer import Format, Import, Row
 from panji.profile import Profile
 from panji.session import Signed, Verified
@@ -78,17 +78,17 @@ def _send(report: "_Report", outcomes: Iterator["_Outcome"]) -> None:
 
     Raises:
         Abort: Somebody interrupted it; what was sent until then is told.
+        PanjiError: It broke off; the same.
     """
     try:
         with report.progress():
             for outcome in outcomes:
                 report.outcome(outcome)
     except KeyboardInterrupt:
-        report.sum_up()
-        told = (
-            f"interrupted after {report.done} of {report.rows} rows; the same command goes on, and sends nothing twice"
-        )
-        raise typer.Abort(told) from None
+        raise typer.Abort(report.cut_short("interrupted")) from None
+    except PanjiError:
+        report.broken_off()
+        raise
 
 
 def _journal_path(profile: Profile, to: str, again: str, *, test: bool) -> Path:
@@ -245,11 +245,6 @@ class _Report:
             self._progress.advance(self._progress.task_ids[0])
 
     @property
-    def rows(self) -> int:
-        """Rows that the file has."""
-        return len(self._read.rows)
-
-    @property
     def done(self) -> int:
         """Rows of which it is known what became of them."""
         return sum(self._counts.values())
@@ -263,6 +258,16 @@ class _Report:
         self._out.record(record | {"targets": read.targets} | counts, table("rows", "number", rows=shown, title=title))
         if self._causes:
             self._out.show(table("cause", "rows", rows=self._causes.most_common()))
+
+    def cut_short(self, how: str) -> str:
+        """Print the sum so far, and return how far it got and what to do."""
+        self.sum_up()
+        done = f"{self.done} of {len(self._read.rows)} rows"
+        return f"{how} after {done}; the same command goes on, and sends nothing twice"
+
+    def broken_off(self) -> None:
+        """Warn that an error ends it, before that error is told."""
+        self._out.warn(self.cut_short("broken off"))
 
     def end(self) -> None:
         """Print the sum, and end with the exit code that it deserves."""

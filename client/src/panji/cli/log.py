@@ -156,8 +156,17 @@ def consistency(
     record = {"type": "consistency", "origin": newest.origin, "old_size": earlier.size, "old_root": earlier.root_text}
     lines = _base64(proof)
     record |= {"new_size": later.size, "new_root": later.root_text, "proof": lines}
-    told = f"{newest.origin}: {later.size} entries only append to {earlier.size}. Proof (RFC 6962, 2.1.2), base64:"
+    told = f"{newest.origin}: {later.size} entries only append to {earlier.size}{_proof_told(earlier, later)}"
     Output(as_json=json).record(record, "\n".join([told, *lines]))
+
+
+def _proof_told(earlier: Checkpoint, later: Checkpoint) -> str:
+    """What comes after the sentence: the proof, or why there are no lines of it."""
+    if earlier.size == later.size:
+        return f": they are the same, with the same root {later.root_text}, and there is nothing else to prove"
+    if not earlier.size:
+        return ": every log begins with none, so there is nothing to prove"
+    return ". Proof (RFC 6962, 2.1.2), base64:"
 
 
 def _head_of(text: str, newest: Checkpoint, nodes: Nodes, log: NoteVerifier) -> Checkpoint:

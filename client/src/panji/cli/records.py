@@ -32,10 +32,11 @@ from panji.core.statements import (
     VerificationRequest,
     Withdrawal,
 )
-from panji.core.vocabulary import RefusalReason
+from panji.core.vocabulary import CaseState, RefusalReason
 from panji.wire.status import REQUEST_ID
 
 if TYPE_CHECKING:
+    from panji.case_list import ErasedCase
     from panji.core.case import Case
     from panji.core.statements import Target
     from panji.errors import RefusedError
@@ -81,6 +82,13 @@ def case_record(one: VerifiedCase, *, statements: bool = False) -> dict[str, Any
         ]
     plain_record: dict[str, Any] = plain(record)
     return plain_record
+
+
+def erased_record(one: ErasedCase) -> dict[str, Any]:
+    """Returns what the exchange says of a case whose content was erased; ``verified`` is false."""
+    record: dict[str, Any] = plain({"type": "erased_case", "state": CaseState.ERASED, "verified": False})
+    record |= plain(one)
+    return record
 
 
 def _clock_record(case: Case) -> dict[str, Any]:

@@ -8,24 +8,31 @@ from panji.cli.output import plain
 from panji.cli.records import summary
 from panji.core.case import legal_kinds
 from panji.core.display import safe
+from panji.core.statements import Correction, Decision, Flag, Restoration, Review, Verification
 from panji.core.vocabulary import Role, TargetState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from panji.core.statements import Body, TargetDecision
     from panji.session import VerifiedCase
 
+_LENGTH = 400
+"""Characters of a text that are shown."""
+_MOST = 20
+"""Reasons of one statement that are shown."""
 _OTHER = {Role.AUTHORITY: Role.PLATFORM, Role.PLATFORM: Role.AUTHORITY}
 
 
 def timeline(one: VerifiedCase) -> list[str]:
-    """Returns what was said, in order: when, by whom, the state of the case after it, and in a second line what."""
+    """Returns what was said, in order: when, by whom, the state of the case after it; below what, and why."""
     lines = []
     for said, after in zip(one.statements, one.history, strict=True):
         head = f"{_time(said.receipt.received_at)}  {said.statement.sender}: {said.statement.kind}"
         lines.append(f"{head} (log index {said.receipt.index}) -> {after.state.name}")
-        lines.append(f"    {safe(summary(said))}")
+        lines.append(f"    {safe(_short(summary(said)))}")
+        lines += [f"      {safe(one)}" for one in _why(said.statement.body)]
     return lines
 
 
@@ -51,6 +58,49 @@ def next_moves(one: VerifiedCase) -> list[str]:
     sides = {Role.AUTHORITY: one.case.authority, Role.PLATFORM: one.case.platform, Role.OPERATOR: "the operator"}
     may = [(who, ", ".join(legal_kinds(one.case, role))) for role, who in sides.items()]
     return [f"{who} may say: {kinds}" for who, kinds in may if kinds]
+
+
+def _why(body: Body) -> list[str]:
+    """Returns the grounds and reasons for which the line that sums a statement up has no place."""
+    match body:
+        case Flag(reasons=reasons):
+            return [f"why: {_short(reasons)}"]
+        case Decision(targets=decided, note=note):
+            return [*_of_targets((one.target, _grounds(one)) for one in decided), *_noted(note)]
+        case Correction(targets=decided, reasons=reasons):
+            return [f"why: {_short(reasons)}", *_of_targets((one.target, _grounds(one)) for one in decided)]
+        case Review(targets=results) | Verification(targets=results):
+            return _of_targets((one.target, _short(one.reasons)) for one in results)
+        case Restoration(targets=results, note=note):
+            return [*_of_targets((one.target, _short(one.explanation)) for one in results), *_noted(note)]
+        case _:
+            return []
+
+
+def _grounds(one: TargetDecision) -> str:
+    clauses = [_short(clause) for clause in (one.legal_ground, one.terms_clause) if clause]
+    ground = ", ".join([*([one.ground.name] if one.ground else []), *clauses])
+    return ": ".join(part for part in (ground, _short(one.explanation)) if part)
+
+
+def _of_targets(told: Iterable[tuple[int, str]]) -> list[str]:
+    """Returns a line for each reason, with the targets that have it: a decision may have thousands, and one reason."""
+    having: dict[str, list[int]] = {}
+    for position, reason in told:
+        if reason:
+            having.setdefault(reason, []).append(position)
+    lines = [f"why {_short(_targets(positions))}: {reason}" for reason, positions in having.items()]
+    left = len(lines) - _MOST
+    return [*lines[:_MOST], *([f"and {left} more reasons; --json has them all"] if left > 0 else [])]
+
+
+def _noted(note: str) -> list[str]:
+    return [f"note: {_short(note)}"] if note else []
+
+
+def _short(text: str) -> str:
+    cut = len(text) - _LENGTH
+    return f"{text[:_LENGTH]}… (and {cut} more characters; --json has them all)" if cut > 0 else text
 
 
 def _obstacle(one: VerifiedCase) -> list[str]:

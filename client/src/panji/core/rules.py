@@ -299,7 +299,7 @@ def _flag(found: list[Violation], at: str, it: s.Flag) -> None:
     check_fields(found, at, it, _FLAG)
     subs = SUB_CATEGORIES.get(it.category, ())
     if it.sub_category:
-        if it.sub_category // 100 != it.category:
+        if it.category and it.sub_category // 100 != it.category:  # of a category that is wrong there is nothing to say
             has = f"this one has {names(subs) or 'none'}"
             found.append(Violation(f"{at}sub_category", f"belongs to another category; {has}"))
     elif subs:
@@ -330,7 +330,9 @@ def _flag_effect(found: list[Violation], at: str, it: s.Flag) -> None:
     if it.instrument in _PRESERVES and set(actions) != {RequestedAction.PRESERVE}:
         found.append(Violation(f"{at}requested_actions", "must be PRESERVE and nothing else for a preservation"))
     if it.instrument in _IN_GOOD_FAITH and not it.good_faith:
-        found.append(Violation(f"{at}good_faith", "must be stated in a notice (DSA art. 16(2)(d))"))
+        found.append(
+            Violation(f"{at}good_faith", "must be true in a notice: that it is made in good faith (DSA art. 16(2)(d))")
+        )
     if it.deciding_body is not None:
         check_fields(found, f"{at}deciding_body.", it.deciding_body, _DECIDING_BODY)
     elif it.instrument in _DECIDED_ELSEWHERE:

@@ -114,7 +114,19 @@ def steps(content: Content, language: Language) -> str:
 _START = """\
 set -eu
 t=$(mktemp -d)"""
-_KEY = "openssl pkey -pubin -in checkpoint/log-key.pem -outform DER | openssl dgst -sha256 -r | cut -d ' ' -f 1"
+_SPKI = "".join(f"\\{byte:03o}" for byte in bytes.fromhex("302a300506032b6570032100"))
+"""What stands before the 32 bytes of an Ed25519 key in DER (RFC 8410), for ``printf``."""
+_KEY = f"""\
+: "${{V:?is not set: enter the verifier key of the log, from elsewhere, as V='NAME+HASH+KEY'}}"
+printf '%s\\n' "$V" | cut -d + -f 1 > "$t/name"
+head -n 1 checkpoint/text | cmp - "$t/name"
+{{
+  printf '{_SPKI}'
+  printf '%s' "$V" | cut -d + -f 3- | openssl base64 -d -A | tail -c 32
+}} > "$t/der"
+openssl dgst -sha256 -r "$t/der" | cut -d ' ' -f 1
+openssl pkey -pubin -in checkpoint/log-key.pem -outform DER | cmp - "$t/der"
+openssl pkey -pubin -in checkpoint/log-key.pem -outform DER | openssl dgst -sha256 -r | cut -d ' ' -f 1"""
 _HEAD = """\
 sed '/^$/,$d' checkpoint/note | cmp - checkpoint/text
 found=no

@@ -207,18 +207,27 @@ an error. Nothing here needs a network, Panji, or the exchange.
 Whoever forges a file edits this text as well. Take the indented lines from the documentation of
 Panji (docs/evidence.md), which has the same for every file, or compare them with it.
 
+You need the verifier key of the log, from the operator, a participant's profile (log_key in
+profile.toml) or another place than this file. Enter it first, as in
+
+V='exchange.example/log+61b79849+AaJL...'
+
 {start}
 
 1. The file is whole. This finds damage, not forgery: whoever forges a file writes new sums.
 
 {sums}
 
-2. The key of the log {origin}. Everything rests on it: compare this value with the one that the
-operator has published elsewhere, or that another participant gives you.
+2. The key of the log {origin}. Everything rests on it: it must be the one that you have from
+elsewhere. A verifier key is the log's name, four bytes of a hash, and, after the second "+", a byte
+for the algorithm and the key. The commands compare the name with the log's, put before the key what
+makes DER of it (RFC 8410), and compare that with the key in this file, which the next step uses.
+The SHA-256 of both is shown; the two lines must be equal. The file checkpoint/log-key.txt comes from
+this file as well: a forger would put the true one there.
 
 {key}
 
-In this file it is {fingerprint}.
+In this file the key's SHA-256 is {fingerprint}.
 
 3. The head of the log. The note begins with the text that is signed: the log's origin, its size and
 the root of its Merkle tree. The signature stands in the line with the log's name. The last commands
@@ -279,18 +288,28 @@ pertukaran.
 Pemalsu berkas juga akan mengubah teks ini. Ambillah baris-baris yang menjorok dari dokumentasi Panji
 (docs/evidence.md), yang sama untuk setiap berkas, atau cocokkan dengannya.
 
+Anda memerlukan kunci pemverifikasi log (verifier key), dari operator, dari profil suatu peserta
+(log_key dalam profile.toml), atau dari sumber lain di luar berkas ini. Ketikkan dahulu, misalnya
+
+V='exchange.example/log+61b79849+AaJL...'
+
 {start}
 
 1. Berkas utuh. Langkah ini menemukan kerusakan, bukan pemalsuan: pemalsu akan menulis nilai baru.
 
 {sums}
 
-2. Kunci log {origin}. Semuanya bertumpu pada kunci ini: cocokkan nilai berikut dengan yang diumumkan
-operator di tempat lain, atau yang diberikan oleh peserta lain.
+2. Kunci log {origin}. Semuanya bertumpu pada kunci ini: ia harus sama dengan kunci yang Anda peroleh
+dari sumber lain. Kunci pemverifikasi terdiri atas nama log, empat bita dari suatu hash, dan, setelah
+"+" kedua, satu bita untuk algoritme serta kunci itu sendiri. Perintah-perintah berikut mencocokkan
+nama itu dengan nama log, menambahkan di depan kunci itu awalan DER (RFC 8410), dan mencocokkannya
+dengan kunci dalam berkas ini, yang dipakai pada langkah berikutnya. SHA-256 keduanya ditampilkan;
+kedua baris itu harus sama. checkpoint/log-key.txt pun berasal dari berkas ini: pemalsu akan menaruh
+kunci yang asli di situ.
 
 {key}
 
-Dalam berkas ini nilainya {fingerprint}.
+Dalam berkas ini SHA-256 kunci itu adalah {fingerprint}.
 
 3. Kepala log. Catatan diawali teks yang ditandatangani: asal log, ukurannya, dan akar pohon
 Merkle-nya. Tanda tangan terdapat pada baris yang memuat nama log. Perintah-perintah terakhir

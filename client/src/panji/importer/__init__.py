@@ -53,7 +53,11 @@ def read(data: bytes, format: Format | None = None) -> Import:  # noqa: A002 - t
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"the file is not UTF-8: byte {error.start} cannot be read") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"the file is not UTF-8: line {line} has a character in another encoding (byte {error.start}); nothing was"
+            " read. Save it again as UTF-8, which spreadsheets call 'CSV UTF-8'"
+        ) from None
     kind = format or recognise(text)
     digest = hashlib.sha256(data).digest()
     drafts = list(_drafts(text, kind))

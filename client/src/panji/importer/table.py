@@ -82,6 +82,8 @@ class _Group:
             return Violation(column, f"at line {self.lines[int(position)]} {violation.description}")
         if name in _PREFIX:
             return Violation(f"{_PREFIX[name]}_{part or 'name'}", violation.description)
+        if name == "good_faith":
+            return Violation(name, violation.description.replace("must be true", "must be yes"))
         return Violation(name, f"{part} {violation.description}" if part else violation.description)
 
 
@@ -188,8 +190,10 @@ def _target(cells: dict[str, str]) -> dict[str, Any]:
 def _draft(name: str, group: _Group) -> Draft:
     entry: dict[str, Any] = {"id": name, "targets": group.targets}
     entry |= {column: group.cells[column] for column in _PLAIN if column in group.cells}
-    if "good_faith" in entry:
-        entry["good_faith"] = _TRUTH.get(entry["good_faith"].lower(), entry["good_faith"])
+    good_faith = entry.pop("good_faith", "")
+    unread = bool(good_faith) and good_faith.lower() not in _TRUTH
+    if good_faith and not unread:
+        entry["good_faith"] = _TRUTH[good_faith.lower()]
     for column in _LISTS:
         entry[column] = [one.strip() for one in group.cells.get(column, "").split(";") if one.strip()]
     for column in _PARTS:
@@ -197,6 +201,8 @@ def _draft(name: str, group: _Group) -> Draft:
         if column in group.cells:
             entry.setdefault(_NESTED[prefix], {})[part] = group.cells[column]
     draft = records.draft(group.number, entry)
+    if unread:
+        draft = replace(draft, violations=(*draft.violations, Violation("flag.good_faith", "is neither yes nor no")))
     # A row that is no CSV says nothing of a flag, so nothing else can be missing from it.
     flag = draft.flag if group.targets else None
     return replace(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from panji.core.note import NoteSigner
 from panji.core.receipt import Receipt
 from panji.core.statements import DirectoryRecord, Flag, Statement
 from panji.core.tiles import ENTRIES, WIDTH, Tile
+from panji.core.vocabulary import CaseState
 from panji.errors import Reason, RefusedError, TransportError
 from panji.operations import Operations
 from panji.v1 import (
@@ -177,7 +179,7 @@ class Exchange:
                 return response(case=self._case(caller, request.case_id))
             case "ListCases":
                 wanted = [one for one in self._cases.values() if self._wanted(caller, one, request)]
-                return response(cases=[self._case(caller, one.id) for one in reversed(wanted)])
+                return response(cases=self._listed(caller, wanted[::-1], whole=request.with_statements))
             case "GetConsistencyProofs":
                 proofs = merkle.consistency_proofs(request.old_sizes, request.new_size, lambda _: self._nodes)
                 return response(proofs=[{"hashes": proof} for proof in proofs])
@@ -225,6 +227,12 @@ class Exchange:
             raise RefusedError(Reason.CASE_NOT_FOUND, "no such case")
         return case_to_message(case, [(self.lie or data, receipt) for data, receipt in self._said[case_id]])
 
+    def _listed(self, caller: str, cases: list[Case], *, whole: bool) -> list[case_pb2.Case]:
+        """The cases as they are listed: with their statements only those that still have any."""
+        if not whole:
+            return [case_to_message(one) for one in cases]
+        return [self._case(caller, one.id) for one in cases if one.state is not CaseState.ERASED]
+
     def _wanted(self, caller: str, case: Case, request: case_pb2.ListCasesRequest) -> bool:
         return (
             caller in {case.authority, case.platform}
@@ -233,6 +241,10 @@ class Exchange:
             and (not request.category or int(request.category) == int(case.category))
             and (not request.HasField("opened_from") or request.opened_from.seconds <= case.opened_at.timestamp())
         )
+
+    def erase(self, case_id: str) -> None:
+        """Forgets what was said in a case, as far as the list of cases tells."""
+        self._cases[case_id] = replace(self._cases[case_id], state=CaseState.ERASED)
 
     def watch(self, caller: str, request: feed_service_pb2.WatchRequest) -> Iterator[Any]:
         """Delivers what there is."""

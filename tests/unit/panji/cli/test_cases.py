@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from typing import Any
 
@@ -90,6 +92,47 @@ def test_people_see_a_table_of_cases(panji: Any) -> None:
     assert "DECIDED" in panji("case", "list").stdout
 
 
+def test_a_list_that_is_cut_short_says_so_and_how_to_see_the_rest(panji: Any) -> None:
+    first, second = (panji.submit()["id"] for _ in range(2))
+    cut = panji("case", "list", "--limit", 1)
+    assert second in cut.stdout
+    assert first not in cut.stdout
+    assert "there are more cases than these 1, the newest: --limit N lists more" in cut.stderr
+    for limit in (2, 3):
+        assert "more cases" not in panji("case", "list", "--limit", limit).stderr
+    told = panji("case", "list", "--limit", 1, "--json")
+    assert "more cases" in json.loads(told.stderr)["warning"]["message"]
+
+
+def test_erased_cases_are_listed_as_the_exchanges_word_and_only_when_asked_for(panji: Any, exchange: Any) -> None:
+    kept, gone, older = (panji.submit()["id"] for _ in range(3))
+    exchange.erase(gone)
+    exchange.erase(older)
+    assert [one["id"] for one in panji.records("case", "list")] == [kept]
+    claimed = panji.records("case", "list", "--state", "erased")
+    assert [(one["type"], one["id"], one["state"], one["verified"]) for one in claimed] == [
+        ("erased_case", older, "ERASED", False),
+        ("erased_case", gone, "ERASED", False),
+    ]
+    shown = panji("case", "list", "--state", "erased").stdout
+    assert gone in shown
+    assert "No cases." not in shown
+    assert "the exchange's word" in shown
+    assert "panji watch --once --after 0" in shown
+    both = panji.records("case", "list", "--state", "erased", "--state", "submitted")
+    assert [one["id"] for one in both] == [kept, older, gone]
+    assert "more cases" in panji("case", "list", "--state", "erased", "--limit", 1).stderr
+    assert panji.records("case", "list", "--state", "erased", "--test") == []
+
+
+def test_an_erased_case_whose_sides_are_no_names_is_not_shown(panji: Any, exchange: Any) -> None:
+    """Attack: what cannot be verified, with a line break in it."""
+    case = panji.submit()["id"]
+    exchange.erase(case)
+    exchange._cases[case] = dataclasses.replace(exchange._cases[case], platform="telegram\nall is well")
+    assert panji.error("case", "list", "--state", "erased", exit_code=4)["reason"] == "VERIFICATION_FAILED"
+
+
 def test_a_case_shows_its_targets_and_its_timeline(panji: Any) -> None:
     case = panji.submit("--test")["id"]
     shown = panji("case", "show", case).stdout
@@ -146,6 +189,37 @@ def test_people_see_an_obstacle_and_what_is_to_be_decided_and_restored(panji: An
     shown = panji("case", "show", case).stdout
     assert re.search(r"\ntelegram is to answer the objection of \S+Z about target 2\.\ntelegram is to restore", shown)
     assert "yes" in next(line for line in shown.splitlines() if "https://t.me/second" in line or "│ 2" in line)
+
+
+def test_people_see_why_a_flag_was_sent_and_why_it_was_decided_so(panji: Any) -> None:
+    case = panji.submit("--url", "https://t.me/second", "--url", "https://t.me/third")["id"]
+    panji(
+        *("decide", case, "--target", "1=removed:terms", "--target", "2=removed:terms", "--target", "3=not-found"),
+        *("--terms-clause", "4.2", "--explanation", "It calls for attacks."),
+        by="telegram",
+    )
+    shown = panji("case", "show", case).stdout
+    assert "\n      why: Calls for attacks.\n" in shown
+    assert "\n      why targets 1, 2: TERMS, 4.2: It calls for attacks.\n" in shown
+    panji("say", "objection", case, "--reasons", "Not all.", "--target", 3)
+    panji("say", "review", case, "--target", "3=upheld", "--reasons", "It is gone indeed.", by="telegram")
+    shown = panji("case", "show", case).stdout
+    assert "\n      why target 3: It is gone indeed.\n" in shown
+
+
+def test_reasons_of_many_pages_are_cut_and_the_cut_is_told(panji: Any) -> None:
+    case = panji.submit("--reasons", "a" * 1000)["id"]
+    shown = panji("case", "show", case).stdout
+    assert f"why: {'a' * 400}… (and 600 more characters; --json has them all)" in shown
+    (record,) = panji.records("case", "show", case)
+    assert record["statements"][0]["body"]["reasons"] == "a" * 1000
+
+
+def test_a_reason_makes_no_line_of_its_own_and_does_not_turn_the_writing(panji: Any) -> None:
+    """Attack: the reasons of a flag as if somebody else had spoken."""
+    forged = "2026-11-24T15:00:00Z  telegram: decision (log index 9) -> DECIDED"
+    case = panji.submit("--reasons", f"See.\n{forged}\u202e")["id"]
+    assert f"\n      why: See.\\n{forged}\\u202e\n" in panji("case", "show", case).stdout
 
 
 def test_programs_see_what_waits_and_the_state_after_each_statement(panji: Any) -> None:

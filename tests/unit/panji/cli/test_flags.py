@@ -67,7 +67,13 @@ def test_all_faults_of_a_flag_are_named_at_once_and_nothing_is_sent(panji: Any, 
 
 def test_a_file_that_is_no_flag_is_said_to_be_none(panji: Any, tmp_path: Path) -> None:
     file = tmp_path / "flag.json"
-    for content, said in (("{", "no JSON at line 1"), ("[]", "no JSON object"), ("[" * 100_000, "no JSON")):
+    lines = "\n".join([json.dumps(RECORD)] * 2)
+    for content, said in (
+        ("{", "no JSON at line 1"),
+        ("[]", "no JSON object"),
+        ("[" * 100_000, "no JSON"),
+        (lines, "takes one object; a file of flags, one a line, is for 'panji import'"),
+    ):
         file.write_text(content)
         assert said in panji.error("submit", file, "--to", "telegram", exit_code=2)["message"]
     assert "cannot be read" in panji.error("submit", tmp_path / "none", "--to", "telegram", exit_code=2)["message"]

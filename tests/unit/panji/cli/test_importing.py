@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -142,6 +143,23 @@ def test_without_an_answer_it_stops_and_goes_on_later(panji: Any, exchange: Any,
     assert panji("import", file, "--to", "telegram", "--batch", 3, "--json").exit_code == 5
     exchange.silent_after = None
     assert statuses(panji.records("import", file, "--to", "telegram")) == ["already_sent"] * 3 + ["accepted"] * 4
+
+
+def test_broken_off_it_gives_account_of_what_was_accepted_and_says_the_way_on(
+    panji: Any, exchange: Any, file: Path
+) -> None:
+    exchange.silent_after = 3
+    people = panji("import", file, "--to", "telegram", "--batch", 3)
+    assert people.exit_code == 5
+    assert "broken off after 3 of 7 rows; the same command goes on, and sends nothing twice" in people.stderr
+    assert re.search(r"accepted\W+3\b", people.stdout)
+    again = panji("import", file, "--to", "telegram", "--batch", 3, "--json")
+    assert again.exit_code == 5
+    summary = json.loads(again.stdout.splitlines()[-1])
+    assert (summary["type"], summary["already_sent"], summary["accepted"]) == ("summary", 3, 0)
+    warning, error = map(json.loads, again.stderr.splitlines())
+    assert "nothing twice" in warning["warning"]["message"]
+    assert error["error"]["retryable"] is True
 
 
 def test_a_lost_outbox_doubles_nothing(panji: Any, exchange: Any, file: Path, made: Any) -> None:

@@ -86,6 +86,19 @@ def test_consistency_proves_growth_between_any_sizes(
     )
 
 
+def test_a_consistency_that_needs_no_proof_says_so(panji: Any, here: tuple[Any, ...], tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text(signed(entries(SIZE)))
+    (line,) = panji("log", "consistency", kept, *here, by="").stdout.splitlines()
+    root = base64.b64encode(head(entries(SIZE), SIZE).root).decode()
+    assert line.endswith(f": they are the same, with the same root {root}, and there is nothing else to prove")
+    (line,) = panji("log", "consistency", 0, *here, by="").stdout.splitlines()
+    assert line.endswith(": every log begins with none, so there is nothing to prove")
+    heading, *proof = panji("log", "consistency", 300, *here, by="").stdout.splitlines()
+    assert heading.endswith("base64:")
+    assert proof
+
+
 def test_consistency_with_a_signed_head_in_a_file(panji: Any, here: tuple[Any, ...], tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.write_text(signed(entries(SIZE), 300))

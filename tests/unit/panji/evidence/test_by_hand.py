@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +24,9 @@ from support.witnesses import WITNESSES, cosigned
 
 from panji.core import envelope as dsse
 from panji.core.envelope import PAYLOAD_TYPE
-from panji.core.keys import Algorithm, PublicKey
+from panji.core.keys import Algorithm, PrivateKeySigner, PublicKey
+from panji.core.note import NoteSigner, NoteVerifier
+from panji.core.note import parse as parse_note
 from panji.evidence.bundle import unpack
 from panji.evidence.content import MANIFEST, SIGNATURE, SUMS, read
 from panji.evidence.texts import Language
@@ -59,19 +62,22 @@ def steps(folder: Path, language: Language = Language.EN) -> dict[str, str]:
     return found
 
 
-def shell(folder: Path, commands: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sh"], input=commands, cwd=folder, capture_output=True, text=True, check=False)
+def shell(folder: Path, commands: str, log: NoteVerifier | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs commands as a clerk does who has the verifier key of this log from elsewhere."""
+    known = os.environ | ({"V": str(log)} if log else {})
+    return subprocess.run(["sh"], input=commands, cwd=folder, env=known, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("language", Language)
 def test_the_steps_check_a_bundle_with_openssl_alone(decided: Stage, tmp_path: Path, language: Language) -> None:
     folder = unzip(decided.bundle(), tmp_path)
-    done = shell(folder, "".join(steps(folder, language).values()))
+    done = shell(folder, "".join(steps(folder, language).values()), decided.key)
     assert done.returncode == 0, done.stderr
     # The head, a flag, an answer and a record by Ed25519 keys; three answers by a P-256 key.
     assert done.stdout.count("Signature Verified Successfully") == 4
     assert done.stdout.count("Verified OK") == 3
-    assert decided.key.public_key.keyid in done.stdout
+    # Of the key that was brought, and of the file's.
+    assert done.stdout.splitlines().count(decided.key.public_key.keyid) == 2
     assert 'id = "telegram"' in done.stdout
 
 
@@ -81,13 +87,13 @@ def test_the_steps_find_the_logs_line_among_those_of_witnesses(stage: Stage, tmp
     text, _, lines = note.rpartition("\n\n")
     shuffled = f"{text}\n\n" + "".join(f"{one}\n" for one in reversed(lines.splitlines()))
     folder = unzip(stage.bundle(stage.material(checkpoint=shuffled)), tmp_path)
-    done = shell(folder, "".join(steps(folder).values()))
+    done = shell(folder, "".join(steps(folder).values()), stage.key)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_steps_check_a_bundle_without_content(silent: Stage, tmp_path: Path) -> None:
     folder = unzip(silent.bundle(with_content=False), tmp_path)
-    done = shell(folder, "".join(steps(folder).values()))
+    done = shell(folder, "".join(steps(folder).values()), silent.key)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Signature Verified Successfully") == 4
 
@@ -97,7 +103,7 @@ def test_without_a_record_there_is_no_step_for_the_owners_of_keys(tmp_path: Path
     stage.flag()
     folder = unzip(stage.bundle(), tmp_path)
     assert "7" not in steps(folder)
-    assert shell(folder, "".join(steps(folder).values())).returncode == 0
+    assert shell(folder, "".join(steps(folder).values()), stage.key).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,18 @@ def without_statements(folder: Path) -> None:
     shutil.rmtree(folder / "statements")
 
 
+def with_a_log_of_the_forgers_own(folder: Path) -> None:
+    """Another key signs the head, under the log's name; the true verifier key stands beside it, for who looks there."""
+    text = (folder / "checkpoint/text").read_text("utf-8")
+    forger = NoteSigner(text.partition("\n")[0], PrivateKeySigner.generate())
+    note = forger.sign(text)
+    (folder / "checkpoint/note").write_text(note, "utf-8")
+    (folder / "checkpoint/signature").write_bytes(parse_note(note).signatures[0].signature)
+    (folder / "checkpoint/log-key.pem").write_text(forger.verifier.public_key.pem, "utf-8")
+
+
 FORGERIES = (
+    (with_a_log_of_the_forgers_own, "2"),
     (without_signers, "6"),
     (without_parts_and_signers, "6"),
     (with_lines_that_no_loop_reads, "6"),
@@ -274,14 +291,42 @@ def test_a_forgery_with_sums_of_its_own_is_stopped_by_its_step_and_by_no_earlier
     forge(folder)
     resum(folder)
     before = "".join(commands for number, commands in sorted(found.items()) if number < step)
-    done = shell(folder, f"{before}echo the forgery comes this far\n{found[step]}")
+    done = shell(folder, f"{before}echo the forgery comes this far\n{found[step]}", decided.key)
     assert "the forgery comes this far" in done.stdout
     assert done.returncode != 0
 
 
+def test_a_log_of_the_forgers_own_passes_every_step_but_that_of_the_key(decided: Stage, tmp_path: Path) -> None:
+    """Why the key must come from elsewhere: nothing else in the file can tell."""
+    folder = unzip(decided.bundle(), tmp_path)
+    with_a_log_of_the_forgers_own(folder)
+    resum(folder)
+    others = [commands for number, commands in steps(folder).items() if number != "2"]
+    done = shell(folder, "".join(others), decided.key)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "checkpoint/log-key.txt").read_text("utf-8") == f"{decided.key}\n"
+
+
+def test_the_key_that_is_brought_must_be_of_a_log_of_this_name(decided: Stage, tmp_path: Path) -> None:
+    """Attack: the head of another log that has the same key."""
+    folder = unzip(decided.bundle(), tmp_path)
+    found = steps(folder)
+    assert shell(folder, found["0"] + found["2"], decided.key).returncode == 0
+    other = NoteVerifier.for_key(f"{decided.key.name}2", decided.key.public_key)
+    assert shell(folder, found["0"] + found["2"], other).returncode != 0
+
+
+def test_without_a_key_from_elsewhere_the_steps_say_what_to_enter(decided: Stage, tmp_path: Path) -> None:
+    folder = unzip(decided.bundle(), tmp_path)
+    done = shell(folder, page())
+    assert done.returncode != 0
+    assert "V='NAME+HASH+KEY'" in done.stderr
+    assert "Verified" not in done.stdout
+
+
 def test_a_statement_by_another_than_it_says_shows_in_the_list_of_senders(decided: Stage, tmp_path: Path) -> None:
     folder = unzip(decided.bundle(), tmp_path)
-    listed = shell(folder, page()).stdout.partition(f"{ACK}, received")[2].partition("statements/0003")[0]
+    listed = shell(folder, page(), decided.key).stdout.partition(f"{ACK}, received")[2].partition("statements/0003")[0]
     assert re.search(r"payload begins: .*telegram.*kominfo", listed)
     assert f"keys/{decided.signers[PLATFORM][0].public_key.keyid}.pem" in listed
     assert 'id = "telegram", valid_from = 2020-01-01T00:00:00Z' in listed
@@ -295,7 +340,7 @@ def test_a_statement_by_another_than_it_says_shows_in_the_list_of_senders(decide
 
 def test_the_list_of_entries_has_place_time_recipient_and_number(decided: Stage, tmp_path: Path) -> None:
     folder = unzip(decided.bundle(), tmp_path)
-    listed = shell(folder, page()).stdout
+    listed = shell(folder, page(), decided.key).stdout
     for said in decided.said:
         at = said.receipt.received_at.isoformat(timespec="microseconds")
         assert re.search(rf"entry {said.receipt.index}, received {at[:26]}\S*: statements/", listed)
