@@ -13,6 +13,7 @@ from support.rooms import LATER, LOG, FixedDirectory
 from support.statements import EXCHANGE, OPERATOR
 
 from panji.core.keys import PrivateKeySigner
+from panji.core.rules import MAX_PROCEDURE
 from panji.core.vocabulary import Kind
 from panji.errors import ConfigError, Reason, RefusedError
 from panji_server.admission import Rules
@@ -101,3 +102,9 @@ def test_a_procedure_that_contradicts_itself_is_refused_with_all_that_is_wrong(t
         a_file(tmp_path, HEAD + '[[rule]]\nid = "one"\n')
     with pytest.raises(ConfigError, match="procedure: "):
         ProcedureFile(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize("more", ["# \x85\n", "#" * MAX_PROCEDURE])
+def test_a_procedure_that_no_record_can_hold_is_refused_as_a_wrong_setting(tmp_path: Path, more: str) -> None:
+    with pytest.raises(ConfigError, match=r"procedure: .*could not be put on record"):
+        a_file(tmp_path, TEXT + more)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from panji.core import form
 from panji.core.keys import PublicKey
+from panji.core.rules import MAX_DIRECTORY
 from panji.core.tables import Reader, parse_toml
 from panji.core.vocabulary import Category, Instrument, Role, TargetKind
 from panji.errors import InputError, PanjiError, Violation
@@ -155,7 +156,7 @@ def parse_directory(text: str) -> Directory:
     Raises:
         InputError: The text is no TOML, or breaks the format; all violations are listed.
     """
-    document = parse_toml(text, "directory")
+    document = parse_toml(text, "directory", MAX_DIRECTORY)
     reader = _Reader("directory")
     organisations = [
         reader.organisation(f"organisation[{position}]", entry)

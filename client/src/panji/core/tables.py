@@ -7,6 +7,7 @@ the values have to do with each other is for the documents themselves: :mod:`pan
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,15 +23,32 @@ if TYPE_CHECKING:
     _E = TypeVar("_E", bound=IntEnum)
     _S = TypeVar("_S", bound=StrEnum)
 
+MAX_KEY_PARTS = 20
+"""Most parts of a dotted key or a table's name. The parser's work grows with their square."""
+
 _TEXT = form.line(1000)
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"|'[^'\n]*')"""
+_LONG_KEY = rf"(?:{_PART}[ \t]*\.[ \t]*){{{MAX_KEY_PARTS}}}"
+# Keys begin where lines do. Within braces on a line they cost the parser no more than any other text of their length.
+_LONG_KEYS = re.compile(rf"^[ \t]*(?:\[[ \t]*(?:\[[ \t]*)?{_LONG_KEY}|{_LONG_KEY}[^\n]*=)", re.MULTILINE)
 
 
-def parse_toml(text: str, what: str) -> dict[str, Any]:
+def parse_toml(text: str, what: str, limit: int) -> dict[str, Any]:
     """Returns the tables of a TOML text.
 
+    Args:
+        text: Of whoever: what would take the parser long is not parsed.
+        what: The document, for errors.
+        limit: Most characters.
+
     Raises:
-        InputError: The text is no TOML; ``what`` names the document.
+        InputError: The text is no TOML, is longer, or has a key of more than :data:`MAX_KEY_PARTS` parts.
     """
+    if len(text) > limit:
+        raise InputError(f"The {what} has more than {limit} characters")
+    if found := _LONG_KEYS.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise InputError(f"The {what} has a key of more than {MAX_KEY_PARTS} parts (at line {line})")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -94,6 +94,13 @@ def test_everything_that_is_wrong_is_told_at_once_and_the_exit_code_is_2(file: P
     assert told.stderr.startswith("error: The procedure breaks its format [INPUT_INVALID]\n  rule[0].colour: ")
 
 
+def test_a_file_that_no_record_can_hold_is_told_before_an_exchange_is_started_with_it(file: Path) -> None:
+    file.write_text(file.read_text("utf-8") + "# \x85\n", "utf-8")
+    (violation,) = error("check", file)["violations"]
+    assert violation["field"] == "document"
+    assert "control character" in violation["description"]
+
+
 def test_a_file_that_is_not_there_names_the_presets(tmp_path: Path) -> None:
     assert error("check", tmp_path / "absent")["message"].endswith("presets are eu-dsa, eu-tco, id-2017, id-pm5-saman")
     (tmp_path / "latin").write_bytes(b"title = '\xe9'")

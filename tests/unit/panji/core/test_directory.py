@@ -13,6 +13,7 @@ from support.statements import MINISTRY, PLATFORM, a_flag, a_target
 
 from panji.core.directory import ANY, Accreditation, Directory, KeyRecord, Organisation, parse_directory
 from panji.core.keys import PrivateKeySigner, PublicKey
+from panji.core.rules import MAX_DIRECTORY
 from panji.core.statements import Flag, Target
 from panji.core.vocabulary import Category, Instrument, Role, TargetKind
 from panji.errors import InputError
@@ -207,6 +208,11 @@ def test_an_empty_dimension_of_a_grant_means_all(dimension: str) -> None:
 
 def test_an_empty_directory_knows_nobody() -> None:
     assert parse_directory("") == Directory({}, ())
+
+
+def test_a_directory_that_is_longer_than_can_be_recorded_is_refused() -> None:
+    with pytest.raises(InputError, match="The directory has more than 8388608 characters"):
+        parse_directory("#" * (MAX_DIRECTORY + 1))
 
 
 # What a directory may not say

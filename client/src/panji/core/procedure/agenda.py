@@ -7,11 +7,10 @@ exchange, and anybody else who knows these, comes to the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from panji.core.procedure import clock
-from panji.core.procedure.deadlines import Answer, Since
-from panji.core.procedure.ladders import From
+from panji.core.procedure.deadlines import Answer, Since, percent
 from panji.core.procedure.terms import Cause
 from panji.core.vocabulary import Contact, Deadline, Kind, StopCause
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from panji.core.case import Case
     from panji.core.procedure.document import Procedure
-    from panji.core.procedure.ladders import Escalation, Step
+    from panji.core.procedure.ladders import Escalation
     from panji.core.procedure.terms import Terms
 
 _DEADLINES = {
@@ -90,20 +89,17 @@ def _of(
     start = _start(answer, within.since, case, presence)
     if start is None:
         return
-    # A question is about the decision; what keeps a platform from acting keeps it from restoring too.
-    stops = [one for one in case.clock.stops if answer is not Answer.RESTORED or one.cause is StopCause.OBSTACLE]
-    pauses = [pause for one in stops if (pause := terms.pause(_CAUSES[one.cause], one.begins, one.ends)) is not None]
+    pauses = terms.pauses(answer, ((_CAUSES[one.cause], one.begins, one.ends) for one in case.clock.stops))
     due_at = clock.due(within, start, pauses)
     if due_at is None:  # the clock stands still
         return
     # Where the whole of the time is reached, so is each part of it.
     for part, at in zip(terms.warn_at, clock.warnings(within, start, terms.warn_at, pauses), strict=True):
-        yield Occasion(at or due_at, Kind.DEADLINE_NEAR, deadline, round(part * 100), due_at)
+        yield Occasion(at or due_at, Kind.DEADLINE_NEAR, deadline, percent(part), due_at)
     yield Occasion(due_at, Kind.DEADLINE_MISSED, deadline, 0, due_at)
     if escalation is not None:
-        origin = case.opened_at if escalation.counted_from is From.RECEIVED else due_at
-        times = _Times(start, origin, due_at, presence.last_seen_at or start)
-        for at, number, step, unseen in _ladder(escalation, times):
+        unseen_since = presence.last_seen_at or start
+        for at, number, step, unseen in escalation.taken(case.opened_at, start, due_at, unseen_since):
             to = tuple(Contact[one.name] for one in step.to)
             since = presence.last_seen_at if unseen else None
             yield Occasion(at, Kind.ESCALATION, deadline, number, due_at, to, since)
@@ -116,22 +112,3 @@ def _start(answer: Answer, since: Since, case: Case, presence: Presence) -> date
     if case.clock.since != case.opened_at:  # targets that a review has opened again
         return case.clock.since
     return {Since.RECEIVED: case.opened_at, Since.DELIVERED: presence.delivered_at}.get(since)
-
-
-class _Times(NamedTuple):
-    """From when the steps of a ladder are counted."""
-
-    start: datetime
-    origin: datetime
-    due_at: datetime
-    unseen_since: datetime
-
-
-def _ladder(escalation: Escalation, times: _Times) -> Iterator[tuple[datetime, int, Step, bool]]:
-    """When each step is taken, and whether it comes earlier since nobody is there to meet the deadline."""
-    for number, step in enumerate(escalation.steps, 1):
-        at, unseen = max(times.origin + step.after, times.due_at), False
-        if number == 1 and escalation.unseen_for is not None:
-            early = max(times.unseen_since + escalation.unseen_for, times.start)
-            at, unseen = min(at, early), early < at
-        yield at, number, step, unseen

@@ -1,7 +1,7 @@
 """What a procedure may not say: each part of it is well-formed, and they do not fit together.
 
-1. Rules: no id twice; no sub-category of another category; none that an earlier rule leaves nothing to; answers due in
-   their order; nothing asked for that is not allowed.
+1. Rules: no id twice; no sub-category of another category; none that an earlier rule leaves nothing to; no answer from
+   an event that never starts its clock; answers due in their order; nothing asked for that is not allowed.
 2. Vague categories: enough persons, an end, figures of their own.
 3. Escalation: one for an answer that a rule asks for; steps in order of time, none before the deadline.
 4. Warnings: no gap; what a stage needs can come about; what is restricted can be lifted; an emergency takes two.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from panji.core.procedure.document import Procedure
     from panji.core.procedure.ladders import Escalation, Stage
+    from panji.core.procedure.terms import Terms
 
 _Case: TypeAlias = tuple[Instrument, Category | SubCategory, Urgency]
 
@@ -109,6 +110,7 @@ def _rule(at: str, rule: Rule) -> Iterator[Violation]:
     conditions, terms = rule.conditions, rule.terms
     if any(category_of(sub) not in conditions.categories for sub in conditions.sub_categories if conditions.categories):
         yield Violation(f"{at}.sub_categories", "has a sub-category of another category")
+    yield from _events(at, terms)
     due = [(answer, terms.answers[answer]) for answer in list(Answer)[:3] if answer in terms.answers]
     for (earlier, first), (later, second) in pairwise(due):
         if _ORDER_OF_EVENTS.index(first.since) > _ORDER_OF_EVENTS.index(second.since):
@@ -121,6 +123,14 @@ def _rule(at: str, rule: Rule) -> Iterator[Violation]:
         action = _NEEDED_ACTION[instrument]
         if terms.allowed_actions and action not in terms.allowed_actions:
             yield Violation(f"{at}.allowed_actions", f"lack {action.name}, for which a {instrument.name} asks")
+
+
+def _events(at: str, terms: Terms) -> Iterator[Violation]:
+    for answer, within in terms.answers.items():
+        if answer is Answer.RESTORED and within.since is not Since.ORDERED:
+            yield Violation(f"{at}.{answer}.since", "must be ordered: nothing is restored before that is ordered")
+        if answer is not Answer.RESTORED and within.since is Since.ORDERED:
+            yield Violation(f"{at}.{answer}.since", "is an order, which is to restore: this would never be due")
 
 
 def _escalations(procedure: Procedure) -> Iterator[Violation]:

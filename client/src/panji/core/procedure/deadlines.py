@@ -47,7 +47,7 @@ class Since(StrEnum):
     DELIVERED = "delivered"
     """The platform fetched it: PM 5/2020 arts. 15(6) and 16(7), TCO art. 3(3). Until then, as the exchange has it."""
     ORDERED = "ordered"
-    """The warning ladder's order was received, or the restoring was ordered."""
+    """That something is restored was ordered: what ``restored`` runs from, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,11 @@ def due(within: Within, since: datetime) -> datetime:
 def warnings(since: datetime, due_at: datetime, fractions: Iterable[float]) -> tuple[datetime, ...]:
     """Returns the instants at which these fractions of the time have passed, to the nearest microsecond."""
     return tuple(since + (due_at - since) * fraction for fraction in fractions)
+
+
+def percent(fraction: float) -> int:
+    """Returns a part of the time as statements say it."""
+    return round(fraction * 100)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
 
     from panji.core.procedure.deadlines import Answer
     from panji.core.procedure.terms import Source
@@ -50,6 +51,17 @@ class Step:
     source: Source | None = None
 
 
+class Taken(NamedTuple):
+    """When a step is taken."""
+
+    at: datetime
+    number: int
+    """From 1."""
+    step: Step
+    unseen: bool
+    """It comes early, since nobody is there to meet the deadline."""
+
+
 @dataclass(frozen=True, slots=True)
 class Escalation:
     """The steps of one deadline, in order."""
@@ -61,6 +73,25 @@ class Escalation:
     """The first step is taken before the deadline where the recipient's client was not seen for so long."""
     source: Source | None = None
     """Of ``unseen_for``."""
+
+    def taken(
+        self, received: datetime, start: datetime, due_at: datetime, unseen_since: datetime | None
+    ) -> Iterator[Taken]:
+        """Returns when each step is taken, once; but for the first where nobody is there, none before the deadline.
+
+        Args:
+            received: When the exchange received the flag.
+            start: When the deadline's clock began to run.
+            due_at: When the answer is late, whatever has stopped that clock.
+            unseen_since: When the recipient's client was last there; None: it is there.
+        """
+        origin = received if self.counted_from is From.RECEIVED else due_at
+        for number, step in enumerate(self.steps, 1):
+            at, unseen = max(origin + step.after, due_at), False
+            if number == 1 and self.unseen_for is not None and unseen_since is not None:
+                early = max(unseen_since + self.unseen_for, start)
+                at, unseen = min(at, early), early < at
+            yield Taken(at, number, step, unseen)
 
 
 class WarningStage(StrEnum):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from panji.core import form
 from panji.core.procedure import contradictions
 from panji.core.procedure.clock import ClockMode
-from panji.core.procedure.deadlines import Answer, Since, Within, parse_duration, zone_exists
+from panji.core.procedure.deadlines import Answer, Since, Within, parse_duration, percent, zone_exists
 from panji.core.procedure.document import LIMITS, PLACEHOLDER, PLACEHOLDERS, Limits, Procedure, Template
 from panji.core.procedure.ladders import (
     Contact,
@@ -34,9 +34,10 @@ from panji.core.procedure.terms import (
     Source,
     Terms,
 )
+from panji.core.rules import MAX_PROCEDURE, MAX_STEPS
 from panji.core.tables import Reader, parse_toml
 from panji.core.vocabulary import Category, Instrument, RequestedAction, SubCategory, Urgency
-from panji.errors import InputError
+from panji.errors import InputError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,16 +64,21 @@ _SOURCE = {"source", "confidence"}
 _SHORTEST = timedelta(microseconds=1)
 _MAX_SIGNATURES = 16  # of an envelope
 _MAX_WARNINGS = 16
+_MOST_PERCENT = 99
 _TEXT = form.text(20_000)
+_RECORDABLE = form.text(MAX_PROCEDURE)
 
 
 def parse_procedure(text: str) -> Procedure:
     """Returns the procedure that a TOML text says.
 
     Raises:
-        InputError: The text is no TOML, breaks the format, or contradicts itself; all violations are listed.
+        InputError: The text could not be put on record, is no TOML, breaks the format, or contradicts itself; all
+            violations are listed.
     """
-    document = parse_toml(text, "procedure")
+    if wrong := _RECORDABLE(text):
+        raise InputError("The procedure could not be put on record", (Violation("document", wrong),))
+    document = parse_toml(text, "procedure", MAX_PROCEDURE)
     reader = _Reader("procedure")
     reader.no_more("", document, _DOCUMENT)
     defaults = reader.table("defaults", document.get("defaults"))
@@ -178,6 +184,11 @@ class _Reader(Reader):
             return ()
         if value != sorted(set(value)) or len(value) > _MAX_WARNINGS:
             self.refuse(at, f"must increase, and be at most {_MAX_WARNINGS}")
+            return ()
+        whole = [percent(one) for one in value]
+        if len(set(whole)) < len(whole) or not all(1 <= one <= _MOST_PERCENT for one in whole):
+            self.refuse(at, f"must be 0.01 to 0.{_MOST_PERCENT}, and differ, when rounded to hundredths")
+            return ()
         return tuple(value)
 
     def clarification(self, at: str, value: Any) -> Clarification | None:
@@ -210,9 +221,12 @@ class _Reader(Reader):
     def escalation(self, position: int, entry: dict[str, Any]) -> Escalation:
         at = f"escalation[{position}]"
         self.no_more(at, entry, {"answer", "from", "unseen_for", "step", *_SOURCE})
-        steps = [self.step(f"{at}.step[{n}]", one) for n, one in enumerate(self.tables(entry, "step", at))]
-        if not steps:
+        entries = self.tables(entry, "step", at)
+        if not entries:
             self.refuse(f"{at}.step", "is required: an escalation reaches somebody")
+        if len(entries) > MAX_STEPS:
+            self.refuse(f"{at}.step", f"must be at most {MAX_STEPS} tables")
+        steps = [self.step(f"{at}.step[{n}]", one) for n, one in enumerate(entries[:MAX_STEPS])]
         return Escalation(
             answer=self.word(f"{at}.answer", entry.get("answer"), Answer) or Answer.RECEIVED,
             counted_from=self.word(f"{at}.from", entry.get("from", From.MISSED.value), From) or From.MISSED,
@@ -227,6 +241,8 @@ class _Reader(Reader):
         to = self.words(f"{at}.to", entry.get("to", []), Contact)
         if not to:
             self.refuse(f"{at}.to", "is required: whom the step reaches")
+        if len(set(to)) < len(to):
+            self.refuse(f"{at}.to", "names one contact twice")
         return Step(after or timedelta(0), to, self.source(at, entry))
 
     def stage(self, position: int, entry: dict[str, Any]) -> Stage:

@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from panji.core.procedure import clock
-from panji.core.procedure.deadlines import Answer, Since
-from panji.core.procedure.ladders import From
+from panji.core.procedure.deadlines import Answer, Since, percent
 from panji.core.procedure.terms import Cause
 from panji.errors import RefusedError
 
@@ -145,25 +144,15 @@ def _run(
 ) -> Iterator[Happening]:
     """What the clock of one answer would bring about if the answer never came."""
     within = terms.answers[answer]
-    pauses = [pause for stop in play.stops if (pause := terms.pause(*stop)) is not None]
+    pauses = terms.pauses(answer, play.stops)
     for part, at in zip(terms.warn_at, clock.warnings(within, start, terms.warn_at, pauses), strict=True):
         if at is not None:
-            yield Happening(at, play.name, What.WARNING, answer=answer.value, detail=f"{part:.0%} of {within}")
+            yield Happening(at, play.name, What.WARNING, answer=answer.value, detail=f"{percent(part)}% of {within}")
     due_at = clock.due(within, start, pauses)
     if due_at is None:
         return
     yield Happening(due_at, play.name, What.MISSED, answer=answer.value, detail=str(within))
     if escalation is not None:
-        for at, detail in _reached(escalation, play, start, due_at):
-            yield Happening(at, play.name, What.ESCALATION, answer=answer.value, detail=detail)
-
-
-def _reached(escalation: Escalation, play: Play, start: datetime, due_at: datetime) -> Iterator[tuple[datetime, str]]:
-    """Whom the ladder reaches, and when: before the deadline where nobody is there to meet it, and after it."""
-    if escalation.unseen_for is not None and play.last_seen is not None:
-        at = max(play.last_seen + escalation.unseen_for, start)
-        if at < due_at:
-            yield at, f"{', '.join(escalation.steps[0].to)}: nobody there since {play.last_seen.isoformat()}"
-    origin = play.received if escalation.counted_from is From.RECEIVED else due_at
-    for step in escalation.steps:
-        yield origin + step.after, ", ".join(step.to)
+        for at, _, step, unseen in escalation.taken(play.received, start, due_at, play.last_seen):
+            since = f": nobody there since {play.last_seen.isoformat()}" if unseen and play.last_seen else ""
+            yield Happening(at, play.name, What.ESCALATION, answer=answer.value, detail=", ".join(step.to) + since)

@@ -21,7 +21,7 @@ from panji.core.vocabulary import (
 from panji.errors import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from panji.core.procedure.clock import ClockMode
@@ -212,6 +212,14 @@ class Terms:
         if cause is Cause.CLARIFICATION:
             mode = self.clarification.clock if self.clarification else None
         return Pause(begins, ends, mode) if mode else None
+
+    def pauses(self, answer: Answer, stops: Iterable[tuple[Cause, datetime, datetime | None]]) -> list[Pause]:
+        """Returns what has stopped the clock of an answer.
+
+        A question is about the decision; what keeps a platform from acting keeps it from restoring too.
+        """
+        stopping = (stop for stop in stops if answer is not Answer.RESTORED or stop[0] is Cause.FORCE_MAJEURE)
+        return [pause for stop in stopping if (pause := self.pause(*stop)) is not None]
 
     def violations(self, flag: Flag, at: datetime) -> Iterator[Violation]:
         """What a flag that was received at an instant would have to be otherwise; signatures are not looked at."""

@@ -33,7 +33,7 @@ from panji.core.vocabulary import AcknowledgementLevel, Contact, Deadline, Kind,
 
 if TYPE_CHECKING:
     from panji.core.case import Case
-    from panji.core.procedure import Occasion, Procedure
+    from panji.core.procedure import Occasion
     from panji.core.statements import Body
 
 OPENED = NOON + timedelta(seconds=1)
@@ -205,11 +205,13 @@ def test_all_is_in_the_order_of_time_each_thing_once_and_nothing_before_it_can_b
     assert all(one.at > OPENED for one in found)
 
 
-def _covered(procedure: Procedure) -> bool:
-    return bool(agenda(a_case(), procedure, THERE))
-
-
-def test_an_order_that_was_not_given_makes_nothing_late() -> None:
-    """The clock of an order runs once the order is given: SAMAN's second one."""
-    waiting = a_procedure(rule("ordered", decided='decided = { since = "ordered", within = "PT24H" }'))
-    assert not _covered(waiting)
+def test_a_ladder_counted_from_the_receipt_waits_for_a_deadline_that_was_put_off() -> None:
+    """It never reaches anybody before the deadline: not either when force majeure has stopped the clock."""
+    procedure = a_procedure(
+        rule("one", 'force_majeure = "pause"', decided='decided = { since = "received", within = "PT4H" }'),
+        LADDER.replace('unseen_for = "PT2H"', 'from = "received"').replace("PT6H", "PT8H").replace("PT0S", "PT4H"),
+    )
+    cut = after(a_case(), an_obstacle(), OPENED + HOUR)
+    mended = replace(cut, obstacle=b"", clock=cut.clock.at(OPENED + 3 * HOUR, frozenset()))
+    for case, hours in ((a_case(), [4, 4, 8]), (mended, [6, 6, 8])):
+        assert [one.at - OPENED for one in agenda(case, procedure, THERE)] == [n * HOUR for n in hours]

@@ -65,6 +65,21 @@ def test_an_answer_whose_clock_may_begin_after_that_of_the_next_is_refused() -> 
     assert wrong == {"rule[0].received.since": "is a later event than that of decided"}
 
 
+@pytest.mark.parametrize("answer", ["received", "under_review", "decided"])
+def test_an_answer_whose_clock_never_begins_is_refused(answer: str) -> None:
+    """Nothing is ordered but restoring: what runs from an order would be accepted, and never be due."""
+    lines = [] if answer == "decided" else [within(answer, "PT1H", "ordered")]
+    wrong = wrong_in(rule("one", *lines, decided=within("decided", "PT24H", "ordered")))
+    assert wrong[f"rule[0].{answer}.since"] == "is an order, which is to restore: this would never be due"
+
+
+@pytest.mark.parametrize("since", ["received", "delivered"])
+def test_restoring_that_would_be_due_before_it_is_ordered_is_refused(since: str) -> None:
+    wrong = wrong_in(rule("one", within("restored", "PT24H", since)))
+    assert wrong == {"rule[0].restored.since": "must be ordered: nothing is restored before that is ordered"}
+    assert wrong_in(rule("one", within("restored", "PT24H", "ordered"))) == {}
+
+
 def test_an_hour_before_the_end_of_the_day_is_in_order() -> None:
     day = 'decided = { since = "delivered", end_of_day = "Asia/Jakarta" }'
     assert wrong_in(rule("one", within("received", "PT1H"), decided=day)) == {}

@@ -30,6 +30,7 @@ from panji.core.procedure import (
     parse_procedure,
 )
 from panji.core.procedure.parsing import _TERMS
+from panji.core.rules import MAX_PROCEDURE, MAX_STEPS
 from panji.core.vocabulary import Category, Instrument, RequestedAction, SubCategory, Urgency
 from panji.errors import InputError
 
@@ -218,6 +219,19 @@ def test_the_example_of_the_documentation_holds_and_its_table_has_every_field() 
 # What a document may not say: its form
 
 
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ("# \x85", "has a control character other than line feed and tab"),
+        ("# \u2028", "has a control character other than line feed and tab"),
+        ("#" * MAX_PROCEDURE, "has more than 1048576 characters"),
+    ],
+)
+def test_a_document_that_could_not_be_put_on_record_is_refused(more: str, wrong: str) -> None:
+    """It would be accepted at first, and end the exchange that puts it on record."""
+    assert wrong_in(VAGUE, OTHER, more) == {"document": wrong}
+
+
 def test_a_text_that_is_no_toml_says_where() -> None:
     with pytest.raises(InputError, match=r"The procedure is no TOML: .*line 2"):
         parse_procedure("a = 1\nb = \n")
@@ -359,6 +373,13 @@ def test_warnings_that_do_not_increase_and_too_many_are_refused(fractions: str) 
     assert wrong_in(rule("one", f"warn_at = {fractions}"))["rule[0].warn_at"].startswith("must increase")
 
 
+@pytest.mark.parametrize("fractions", ["[0.001]", "[0.005]", "[0.996]", "[0.501, 0.504]"])
+def test_warnings_that_could_not_be_stated_in_per_cent_are_refused(fractions: str) -> None:
+    """`percent` of a statement is from 1 to 99, and of two with the same one only the first is stated."""
+    assert wrong_in(rule("one", f"warn_at = {fractions}"))["rule[0].warn_at"].startswith("must be 0.01 to 0.99")
+    assert wrong_in(rule("one", "warn_at = [0.01, 0.505, 0.515, 0.99]")) == {}
+
+
 def test_a_rule_without_a_deadline_for_the_decision_is_refused() -> None:
     wrong = wrong_in(rule("one", 'instruments = ["ORDER"]', decided=""))
     assert list(wrong) == ["rule[0].decided"]
@@ -412,6 +433,19 @@ STEP = '[[escalation.step]]\nafter = "PT0S"\nto = ["deputy"]\n'
 )
 def test_a_ladder_a_limit_or_a_text_that_breaks_the_format_is_refused(tables: str, field: str) -> None:
     assert field in wrong_in(tables, rule("one"))
+
+
+@pytest.mark.parametrize("steps", [MAX_STEPS, MAX_STEPS + 1])
+def test_more_steps_than_statements_can_number_are_refused(steps: int) -> None:
+    tables = (f'[[escalation.step]]\nafter = "PT{n}S"\nto = ["deputy"]\n' for n in range(steps))
+    wrong = wrong_in(rule("one"), '[[escalation]]\nanswer = "decided"\n', *tables)
+    assert wrong == ({} if steps == MAX_STEPS else {"escalation[0].step": "must be at most 100 tables"})
+
+
+def test_a_step_that_reaches_one_contact_twice_is_refused() -> None:
+    step = STEP.replace('"deputy"', '"deputy", "desk", "deputy"')
+    wrong = wrong_in(rule("one"), f'[[escalation]]\nanswer = "decided"\n{step}')
+    assert wrong == {"escalation[0].step[0].to": "names one contact twice"}
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000])

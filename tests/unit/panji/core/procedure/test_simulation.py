@@ -106,6 +106,17 @@ def test_a_question_stops_the_clock_and_while_it_lasts_nothing_is_due() -> None:
     assert told(lasting, procedure=patient) == [*(one for one in RECEIVED if one[1] is not What.ESCALATION), DECIDED[0]]
 
 
+def test_a_question_does_not_stop_the_clock_of_restoring_and_force_majeure_does() -> None:
+    """As in an exchange: the question is about the decision."""
+    terms = TERMS.replace("lapses = true", "lapses = false") + 'force_majeure = "pause"\n'
+    procedure = a_procedure(
+        terms.replace("[0.5]", "[]"), VAGUE, OTHER + 'restored = { since = "ordered", within = "PT24H" }\n'
+    )
+    for cause, hours in ((Cause.CLARIFICATION, 25), (Cause.FORCE_MAJEURE, 27)):
+        play = a_play(answered={Answer.DECIDED: at(0)}, ordered=at(1), stops=(Stop(cause, at(2), at(4)),))
+        assert told(play, procedure=procedure) == [(hours, What.MISSED, "restored")]
+
+
 def test_force_majeure_stops_no_clock_where_the_procedure_says_nothing_of_it() -> None:
     assert told(a_play(stops=(Stop(Cause.FORCE_MAJEURE, at(1), None),))) == [*RECEIVED, *DECIDED]
 
@@ -120,15 +131,30 @@ def test_a_question_that_nobody_answers_in_time_ends_it() -> None:
 def test_a_client_that_is_not_seen_is_escalated_before_the_deadline() -> None:
     unseen = told(a_play(last_seen=START))
     assert unseen[0] == (1, What.ESCALATION, "received")
+    (first, *_) = simulate(PROCEDURE, [a_play(last_seen=START)])
+    assert first.detail == "deputy: nobody there since 2026-05-04T08:00:00+00:00"
     assert told(a_play(last_seen=at(-5)))[0] == (0, What.ESCALATION, "received")
     assert told(a_play(last_seen=at(3.5))) == [*RECEIVED, *DECIDED]
 
 
-def test_steps_from_the_receipt_do_not_wait_for_the_deadline_to_move() -> None:
+def test_a_step_that_was_taken_early_is_not_taken_again() -> None:
+    """As in an exchange, which states each step once."""
+    escalated = [one for one in told(a_play(last_seen=START)) if one[1] is What.ESCALATION]
+    assert escalated == [(1, What.ESCALATION, "received"), (6, What.ESCALATION, "received")]
+
+
+def test_steps_from_the_receipt_come_when_they_say_and_never_before_the_deadline() -> None:
     counted = LADDER.replace('unseen_for = "PT1H"', 'from = "received"').replace("PT0S", "PT5H").replace("PT2H", "PT8H")
     happened = told(a_play(), procedure=a_procedure(VAGUE, OTHER, counted))
     assert [one for one in happened if one[1] is What.ESCALATION] == [
         (5, What.ESCALATION, "received"),
+        (8, What.ESCALATION, "received"),
+    ]
+    cut = a_play(stops=(Stop(Cause.FORCE_MAJEURE, at(1), at(4)),))
+    pausing = a_procedure('[defaults]\nforce_majeure = "pause"\n', VAGUE, OTHER, counted)
+    assert told(cut, procedure=pausing)[:3] == [
+        (7, What.MISSED, "received"),
+        (7, What.ESCALATION, "received"),
         (8, What.ESCALATION, "received"),
     ]
 
