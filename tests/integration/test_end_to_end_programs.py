@@ -130,9 +130,19 @@ def test_the_example_goes_past_what_was_withdrawn_or_answered(own: Running, mini
     assert {one.case.state for one in ministry.cases()} == {CaseState.DECIDED, CaseState.WITHDRAWN}
 
 
+@contextlib.contextmanager
+def listening_to_interrupts() -> Iterator[None]:
+    """What is started within takes an interrupt, though the tests run in a shell's background, which takes none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_example_ends_without_a_traceback_when_somebody_interrupts_it(own: Running, ministry: Client) -> None:
     flag = flagged(ministry)
-    with program(own, subprocess.DEVNULL, subprocess.PIPE) as process:
+    with listening_to_interrupts(), program(own, subprocess.DEVNULL, subprocess.PIPE) as process:
         until(ministry, decides(flag))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
